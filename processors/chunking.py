@@ -1,0 +1,43 @@
+"""How a document's text is cut into chunks."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from schemas import Profile
+
+Strategy = Literal["recursive", "by-title", "sliding-window"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkingRule:
+    """Sizes in characters, counted before any overlap."""
+
+    strategy: Strategy = "by-title"
+    min_chars: int
+    """A chunk below this takes in its neighbour where the structure allows."""
+    max_chars: int
+    overlap_chars: int = 0
+
+
+TECHNICAL = ChunkingRule(min_chars=500, max_chars=800)
+GENERAL = ChunkingRule(min_chars=800, max_chars=1_200)
+LEGAL = ChunkingRule(min_chars=1_000, max_chars=1_500)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkingRules:
+    """Which rule applies: the document's own profile, else its media type's, else `general`."""
+
+    profiles: dict[Profile, ChunkingRule] = field(
+        default_factory=lambda: {"technical": TECHNICAL, "general": GENERAL, "legal": LEGAL}
+    )
+    media_types: dict[str, Profile] = field(
+        default_factory=lambda: {
+            "application/json": "technical",
+            "text/csv": "technical",
+            "text/markdown": "technical",
+        }
+    )
+
+    def rule(self, *, media_type: str, profile: Profile | None) -> ChunkingRule:
+        return self.profiles[profile or self.media_types.get(media_type, "general")]

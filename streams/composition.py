@@ -1,0 +1,93 @@
+"""The composition root: settings in, collaborators out. Only this module imports backends."""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TypeVar
+
+from processors.ports import Embedder, Generator, Index, ObjectStore, Parser, Reranker
+from schemas import AnswerMode
+from streams.settings import Settings
+
+P = TypeVar("P")
+
+
+class UnknownBackend(ValueError):
+    """A port's URL names no backend; the message lists those that exist."""
+
+
+class Backends:
+    """A backend for each port, by the scheme of its URL; constructed on first use, not yet opened."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def parser(self) -> Parser:
+        def embedded(url: str) -> Parser:
+            from processors.backends.documents import DocumentParser
+
+            return DocumentParser()
+
+        return _backend("parser", self.settings.parser, {"embedded": embedded})
+
+    @cached_property
+    def objects(self) -> ObjectStore:
+        def stored(url: str) -> ObjectStore:
+            from processors.backends.objects import UrlObjectStore
+
+            return UrlObjectStore(url)
+
+        schemes = {scheme: stored for scheme in ("file", "s3", "gs", "az", "memory")}
+        return _backend("objects", self.settings.objects_url, schemes)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        def embedded(url: str) -> Embedder:
+            from processors.backends.onnx import OnnxEmbedder
+
+            return OnnxEmbedder(url)
+
+        return _backend("embedder", self.settings.embedder, {"embedded": embedded})
+
+    @cached_property
+    def index(self) -> Index:
+        def milvus(url: str) -> Index:
+            from processors.backends.milvus import MilvusIndex
+
+            token = self.settings.index_token
+            return MilvusIndex(url, token=token.get_secret_value() if token else "")
+
+        return _backend("index", self.settings.index_url, {"milvus+http": milvus, "milvus+https": milvus})
+
+    @cached_property
+    def reranker(self) -> Reranker:
+        def embedded(url: str) -> Reranker:
+            from processors.backends.sentences import SentenceReranker
+
+            return SentenceReranker(self.embedder)
+
+        return _backend("reranker", self.settings.reranker, {"embedded": embedded})
+
+    @cached_property
+    def generators(self) -> dict[AnswerMode, Generator]:
+        def openai(url: str) -> Generator:
+            from processors.backends.openai import OpenAIGenerator
+
+            key = self.settings.generator_key
+            return OpenAIGenerator(url, key=key.get_secret_value() if key else "")
+
+        from processors.backends.sentences import SentenceExtractor
+
+        return {
+            "extractive": SentenceExtractor(self.embedder),
+            "generative": _backend(
+                "generator", self.settings.generator_url, {"openai+http": openai, "openai+https": openai}
+            ),
+        }
+
+
+def _backend(port: str, url: str, schemes: Mapping[str, Callable[[str], P]]) -> P:
+    scheme = url.partition("://")[0]
+    if scheme not in schemes:
+        raise UnknownBackend(f"{port}: no backend for {url!r}; known: {', '.join(f'{name}://' for name in schemes)}")
+    return schemes[scheme](url)

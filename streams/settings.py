@@ -1,0 +1,110 @@
+"""Every setting, its default and its source: flags, then `HEADWATER_*` variables, then `headwater.toml`."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from processors.chunking import ChunkingRules
+from schemas import AnswerMode
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+
+
+class LocalStack(BaseModel):
+    """The parts that `headwater up` starts, all on loopback."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kafka_port: Port = 19_092
+    kafka_controller_port: Port = 19_093
+    milvus_port: Port = 19_530
+    llm_port: Port = 18_080
+    llm_model: Path | None = None
+    """A GGUF file of your own; none: SmolLM2-135M-Instruct."""
+
+
+class Settings(BaseSettings):
+    """What varies between deployments. Construct once, in the composition root, and pass down."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HEADWATER_", env_nested_delimiter="__", toml_file="headwater.toml", extra="forbid", frozen=True
+    )
+
+    home: Path = Path(".headwater")
+    """Where the local stack keeps its data, logs and state."""
+    kafka: str = ""
+    """Bootstrap servers, `host:port[,host:port]`; empty: the local stack's broker."""
+    kafka_options: dict[str, SecretStr] = Field(default_factory=dict)
+    """Further client properties in librdkafka's names, such as `sasl.username`."""
+    topic_prefix: str = ""
+    replication: int = 1
+    """Replicas of each topic that `topics apply` creates."""
+    tenant: str = "default"
+    """For the command line, where no `--tenant` is given."""
+
+    ingest_segments: str = "chunk|embed|upsert"
+    """`|` is a topic, `+` is a call."""
+    query_segments: str = "retrieve|rerank|generate"
+    window_events: int = 64
+    """Events in flight per segment and worker."""
+    window_bytes: int = 32 * 1024 * 1024
+
+    parser: str = "embedded://unstructured"
+    objects: str = ""
+    """Where documents over 512 KB travel: `file:///folder`, `s3://bucket/prefix`, ...; empty: `home/objects`."""
+    embedder: str = "embedded://minilm-int8"
+    """`embedded://minilm-int8`, `embedded://minilm-fp32` or `embedded:///folder` with an ONNX model and tokenizer."""
+    index: str = ""
+    """`milvus+http://host:port/collection`; empty: the local stack's."""
+    index_token: SecretStr | None = None
+    reranker: str = "embedded://minilm"
+    generator: str = ""
+    """`openai+http://host:port/v1?model=name`; empty: the local stack's."""
+    generator_key: SecretStr | None = None
+    answer_mode: AnswerMode = "extractive"
+    """For questions that name none."""
+
+    chunking: ChunkingRules = Field(default_factory=ChunkingRules)
+    otlp_endpoint: str = ""
+    """Where spans go by OTLP over HTTP; empty: the local stack's span store under `home`."""
+    trace_content: bool = False
+    """Put the text of documents, questions and answers on spans."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    local: LocalStack = Field(default_factory=LocalStack)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def kafka_url(self) -> str:
+        return self.kafka or f"127.0.0.1:{self.local.kafka_port}"
+
+    @property
+    def index_url(self) -> str:
+        return self.index or f"milvus+http://127.0.0.1:{self.local.milvus_port}/headwater"
+
+    @property
+    def generator_url(self) -> str:
+        return self.generator or f"openai+http://127.0.0.1:{self.local.llm_port}/v1?model=local"
+
+    @property
+    def objects_url(self) -> str:
+        return self.objects or f"file://{self.home.resolve() / 'objects'}"
+
+    @property
+    def kafka_config(self) -> dict[str, Any]:
+        """Client properties for confluent-kafka, secrets in the clear."""
+        return {"bootstrap.servers": self.kafka_url} | {
+            name: value.get_secret_value() for name, value in self.kafka_options.items()
+        }
