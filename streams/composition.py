@@ -37,7 +37,7 @@ class Backends:
 
             return UrlObjectStore(url)
 
-        schemes = {scheme: stored for scheme in ("file", "s3", "gs", "az", "memory")}
+        schemes = dict.fromkeys(("file", "s3", "gs", "az", "memory"), stored)
         return _backend("objects", self.settings.objects_url, schemes)
 
     @cached_property
