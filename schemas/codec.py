@@ -44,7 +44,7 @@ def decode(value: bytes | None, ce_type: str | None, expected: tuple[type[E], ..
     if value is None:
         raise SchemaError(f"{ce_type}: the record has no value")
     try:
-        event: Any = ADAPTERS[ce_type].validate_json(value)
+        event: Any = ADAPTERS[ce_type].validate_json(value, strict=True)
     except ValidationError as error:
         raise SchemaError(f"{ce_type}: {_first(error)}") from None
     return event  # type: ignore[no-any-return]

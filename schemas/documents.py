@@ -8,7 +8,11 @@ from pydantic import AwareDatetime, Base64Bytes, Field
 
 from schemas.ids import DocumentId, DocumentIdField, Tenant, TenantField, VersionField, document_key
 
-Scalar = str | bool | int | float
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Timings = Mapping[str, Finite]
+"""Milliseconds: `<stage>` for its work, `<stage>.wait` for the time its record waited in the broker."""
+Scalar = str | bool | Annotated[int, Field(ge=-(2**63), lt=2**63)] | Finite
 Metadata = Annotated[Mapping[str, Scalar], Field(max_length=64)]
 Readers = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=128)], ...], Field(max_length=64)]
 Profile = Literal["technical", "general", "legal"]
@@ -101,23 +105,24 @@ class Document:
     readers: Readers
     digest: str
     """Hash over all chunk texts, title, metadata and readers: equal digests mean nothing to do."""
-    chunk_count: int
+    chunk_count: Count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
     """A passage of a document, small enough for one vector."""
 
-    ordinal: int
+    ordinal: Count
+    """0-based place in the document."""
     text: str
     text_hash: str
-    page: int | None = None
+    page: Count | None = None
     """1-based; none where the format has no pages."""
     section: tuple[str, ...] = ()
     """Headings above the passage, outermost first."""
-    start: int = 0
+    start: Count = 0
     """Offset of the first character in the document's extracted text."""
-    end: int = 0
+    end: Count = 0
     """Offset after the last character."""
 
 
@@ -128,9 +133,9 @@ class ChunksExtracted:
     ce_type: ClassVar[str] = "headwater.chunks-extracted.v1"
 
     document: Document
-    slice: int
+    slice: Count
     """0-based."""
-    slices: int
+    slices: Count
     chunks: tuple[Chunk, ...]
 
     @property
@@ -145,15 +150,15 @@ class ChunksEmbedded:
     ce_type: ClassVar[str] = "headwater.chunks-embedded.v1"
 
     document: Document
-    slice: int
-    slices: int
+    slice: Count
+    slices: Count
     chunks: tuple[Chunk, ...]
     model: str
     """Fingerprint of the embedding model; vectors of different fingerprints never share a collection."""
-    dimensions: int
+    dimensions: Count
     vectors: Base64Bytes
     """One row per chunk of `dimensions` little-endian float32, L2-normalised; base64 on the wire."""
-    embedded: int
+    embedded: Count
     """How many of these vectors were computed for this event; the others were reused."""
 
     @property
@@ -182,8 +187,7 @@ class _Receipt:
     version: VersionField
     published_at: AwareDatetime
     """Copied from the event that this receipt answers."""
-    timings: Mapping[str, float] = field(default_factory=dict)
-    """Milliseconds: `<stage>` for its work, `<stage>.wait` for the time its record waited in the broker."""
+    timings: Timings = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -196,8 +200,8 @@ class DocumentIndexed(_Receipt):
 
     ce_type: ClassVar[str] = "headwater.document-indexed.v1"
 
-    chunks: int
-    embedded: int
+    chunks: Count
+    embedded: Count
     """Chunks whose vector was computed; the other `chunks - embedded` kept the one they had."""
     model: str
 
@@ -215,7 +219,7 @@ class DocumentErased(_Receipt):
 
     ce_type: ClassVar[str] = "headwater.document-erased.v1"
 
-    removed: Mapping[str, int]
+    removed: Mapping[str, Count]
     """Rows removed, by collection."""
 
 

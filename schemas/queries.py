@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, Field
 
-from schemas.documents import Scalar
+from schemas.documents import Count, Finite, Scalar, Timings
 from schemas.ids import DocumentId, QueryId, QueryIdField, TenantField
 
 AnswerMode = Literal["extractive", "generative"]
@@ -74,16 +74,16 @@ class Passage:
     """A chunk as a search found it, with every score that it was given."""
 
     document_id: DocumentId
-    version: int
-    ordinal: int
+    version: Count
+    ordinal: Count
     title: str
     text: str
-    page: int | None
+    page: Count | None
     section: tuple[str, ...]
-    start: int
-    end: int
+    start: Count
+    end: Count
     metadata: Mapping[str, Scalar]
-    scores: Mapping[str, float]
+    scores: Mapping[str, Finite]
     """`dense` (cosine), `bm25` (positive, higher is better), `fused`; the rerank stage adds `rerank` in [0, 1]."""
 
 
@@ -120,27 +120,27 @@ class Citation:
     """Where in which document a part of the answer stands."""
 
     document_id: DocumentId
-    version: int
+    version: Count
     title: str
-    ordinal: int
-    page: int | None
+    ordinal: Count
+    page: Count | None
     section: tuple[str, ...]
     quote: str
     """The supporting words, verbatim."""
-    start: int
+    start: Count
     """Offset of the quote in the document's extracted text."""
-    end: int
-    answer_start: int
+    end: Count
+    answer_start: Count
     """Offset of the supported part in the answer's text."""
-    answer_end: int
+    answer_end: Count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """What a generation cost; zeros where no model ran."""
 
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +151,7 @@ class AnswerDelta:
 
     query_id: QueryIdField
     attempt: str
-    index: int
+    index: Count
     """0, 1, 2, ... within the attempt."""
     text: str
 
@@ -170,15 +170,14 @@ class AnswerCompleted:
     attempt: str
     text: str
     citations: tuple[Citation, ...]
-    confidence: float
+    confidence: Finite
     """0 to 1."""
     mode: AnswerMode
     model: str
     unsupported: tuple[str, ...] = ()
     """Names and numbers in the answer that occur nowhere in the evidence: do not trust them."""
     usage: Usage = field(default_factory=Usage)
-    timings: Mapping[str, float] = field(default_factory=dict)
-    """Milliseconds: `<stage>` for its work, `<stage>.wait` for the time its record waited in the broker."""
+    timings: Timings = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -197,7 +196,7 @@ class AnswerRefused:
     detail: str
     considered: tuple[Passage, ...] = ()
     """What was found, with its scores, so that one can see why it did not suffice."""
-    timings: Mapping[str, float] = field(default_factory=dict)
+    timings: Timings = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -214,8 +213,8 @@ class QueryFailed:
     stage: str
     code: str
     detail: str
-    retry_after_s: float | None = None
-    timings: Mapping[str, float] = field(default_factory=dict)
+    retry_after_s: Finite | None = None
+    timings: Timings = field(default_factory=dict)
 
     @property
     def key(self) -> str:
