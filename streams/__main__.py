@@ -1,0 +1,5 @@
+"""`python -m streams` is `headwater`."""
+
+from streams.cli import main
+
+main()

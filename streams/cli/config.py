@@ -1,0 +1,31 @@
+"""`headwater config`: what this deployment is set to, and why."""
+
+import json
+from typing import Annotated
+
+import typer
+
+
+def config(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Show every setting, its value and where that comes from, secrets masked."""
+    from streams.cli.sources import load_settings, source_of
+
+    settings = load_settings()
+    values = settings.model_dump(mode="json")
+    sources = {name: source_of(name) for name in values}
+    derived = {
+        "kafka": settings.kafka_url,
+        "index": settings.index_url,
+        "generator": settings.generator_url,
+        "objects": settings.objects_url,
+    }
+    values |= {name: url for name, url in derived.items() if not values[name]}
+    if as_json:
+        typer.echo(json.dumps({name: {"value": values[name], "source": sources[name]} for name in values}, indent=2))
+        return
+    width = max(map(len, values))
+    for name, value in values.items():
+        shown = value if isinstance(value, str) else json.dumps(value)
+        typer.echo(f"{name:<{width}}  {shown}  ({sources[name]})")

@@ -1,0 +1,43 @@
+"""What can go wrong in a command: one line for a person, one exit code for a program."""
+
+from typing import Literal
+
+ExitCode = Literal[1, 2, 3, 4, 5]
+REJECTED: ExitCode = 1
+"""The job ran, and the answer is no: a document was rejected, a question refused."""
+USAGE: ExitCode = 2
+"""A flag or a setting is wrong."""
+UNREACHABLE: ExitCode = 3
+"""The broker or a backend does not answer."""
+TIMED_OUT: ExitCode = 4
+"""Nobody answered in time."""
+FAILED: ExitCode = 5
+"""The pipeline tried and reported a failure."""
+
+
+class CommandError(Exception):
+    """Ends a command with a message that says what is wrong, with which input, and what to do."""
+
+    def __init__(self, message: str, code: ExitCode = REJECTED) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def exit_code(error: CommandError | OSError) -> ExitCode:
+    """The documented exit code for an error that ends a command."""
+    match error:
+        case CommandError():
+            return error.code
+        case ConnectionError():
+            return UNREACHABLE
+        case TimeoutError():
+            return TIMED_OUT
+        case _:
+            return REJECTED
+
+
+def describe(error: CommandError | OSError) -> str:
+    """The error as one clear line."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.strerror}: {error.filename!r}"
+    return str(error) or type(error).__name__

@@ -1,0 +1,64 @@
+"""Effective settings of a command: flags, then `HEADWATER_*` variables, then `headwater.toml`, then defaults."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from streams.cli.problems import USAGE, CommandError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+    from streams.settings import Settings
+
+SETTINGS_FILE = Path("headwater.toml")
+PREFIX = "HEADWATER_"
+
+flags: ContextVar[Mapping[str, object]] = ContextVar("flags", default=MappingProxyType({}))
+"""Global options of this invocation, by the setting that they override."""
+
+
+def load_settings() -> "Settings":
+    """The settings that this command runs with; a wrong one ends it with a message that names it."""
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+    from streams.settings import Settings
+
+    try:
+        return Settings(**flags.get())  # type: ignore[arg-type]  # the flags are Settings fields by name
+    except ValidationError as error:
+        raise CommandError(_problem(error), USAGE) from error
+    except SettingsError as error:
+        raise CommandError(
+            f'{error}; give JSON, for example {PREFIX}KAFKA_OPTIONS=\'{{"sasl.username": "me"}}\'', USAGE
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise CommandError(f"{SETTINGS_FILE} is not valid TOML: {error}", USAGE) from error
+
+
+def source_of(name: str) -> str:
+    """Where the value of a top-level setting comes from."""
+    if name in flags.get():
+        return f"--{name}"
+    variable = f"{PREFIX}{name}".upper()
+    for present in os.environ:
+        if present.upper() == variable or present.upper().startswith(f"{variable}__"):
+            return present
+    if SETTINGS_FILE.exists() and name in tomllib.loads(SETTINGS_FILE.read_text()):
+        return str(SETTINGS_FILE)
+    return "default"
+
+
+def _problem(error: "ValidationError") -> str:
+    first = error.errors(include_url=False)[0]
+    path = [str(part) for part in first["loc"]]
+    source = source_of(path[0]) if path else str(SETTINGS_FILE)
+    setting = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        return f"{setting!r} (from {SETTINGS_FILE}) is no setting; `headwater config` lists them"
+    return f"setting {setting!r} (from {source}) is {first['input']!r}: {first['msg']}"
