@@ -1,0 +1,1 @@
+"""What Headwater costs and how fast it is, measured on one machine within one run."""
