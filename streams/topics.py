@@ -1,5 +1,7 @@
 """The topics, as data. Compose and Kubernetes files are rendered from this table."""
 
+from typing import Any
+
 from schemas import (
     AnswerCompleted,
     AnswerDelta,
@@ -12,7 +14,6 @@ from schemas import (
     DocumentPublished,
     DocumentRejected,
     DocumentUnchanged,
-    Event,
     PassagesRanked,
     PassagesRetrieved,
     QueryAsked,
@@ -65,7 +66,7 @@ ANSWERS: Topic[AnswerDelta | AnswerCompleted | AnswerRefused | QueryFailed] = To
     dead_letters=False,
 )
 
-TOPICS: tuple[Topic[Event], ...] = (
+TOPICS: tuple[Topic[Any], ...] = (
     DOCUMENTS,
     CHUNKS,
     VECTORS,
