@@ -45,7 +45,7 @@ class Backends:
         def embedded(url: str) -> Embedder:
             from processors.backends.onnx import OnnxEmbedder
 
-            return OnnxEmbedder(url)
+            return OnnxEmbedder(url, cache=self.settings.home / "models")
 
         return _backend("embedder", self.settings.embedder, {"embedded": embedded})
 

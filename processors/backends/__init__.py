@@ -1,0 +1,1 @@
+"""Services behind the ports: one third-party client per file, imported when it is opened."""

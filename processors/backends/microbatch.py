@@ -1,0 +1,123 @@
+"""Many small requests to one in-process model, as few well-shaped batches."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from processors.ports import Role, Vectors
+
+Tokens = Sequence[int]
+Model = Callable[[Sequence[Tokens]], Vectors]
+
+BATCH_TOKENS = 512
+"""Padding included. Measured with MiniLM int8 on two cores: 256 to 768 give the most texts per CPU-second, 2,048
+cost a sixth more and twice the memory."""
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    rows: list[Vectors | None]
+    missing: int
+    done: asyncio.Future[None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Text:
+    tokens: Tokens
+    call: _Call
+    row: int
+
+
+class MicroBatcher:
+    """Runs a model in `lanes` threads, on batches cut from everything that waits at that moment.
+
+    Nothing lingers: an idle lane takes what is there, and batches form while the lanes are busy. Queries go ahead of
+    passages. A batch holds texts of similar length around the one that waited longest, so that little is padded and
+    nothing starves. A failing batch fails only the calls that have texts in it.
+    """
+
+    def __init__(self, model: Model, *, lanes: int, batch_tokens: int = BATCH_TOKENS) -> None:
+        self._model = model
+        self._lanes = lanes
+        self._batch_tokens = batch_tokens
+        self._executor = ThreadPoolExecutor(lanes, thread_name_prefix="model")
+        self._waiting: dict[Role, list[_Text]] = {"query": [], "passage": []}
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def run(self, texts: Sequence[Tokens], *, role: Role) -> Vectors:
+        """One row per text, in order; whatever the model raises."""
+        call = _Call([None] * len(texts), len(texts), asyncio.get_running_loop().create_future())
+        self._waiting[role] += [_Text(tokens, call, row) for row, tokens in enumerate(texts)]
+        while len(self._running) < self._lanes and len(self._running) < sum(map(len, self._waiting.values())):
+            lane = asyncio.create_task(self._lane())
+            self._running.add(lane)
+            lane.add_done_callback(self._running.discard)
+        try:
+            await call.done
+        except asyncio.CancelledError:
+            self._waiting[role] = [text for text in self._waiting[role] if text.call is not call]
+            raise
+        return np.stack([row for row in call.rows if row is not None])
+
+    async def close(self) -> None:
+        """Fail what waits and end the threads; harmless when repeated."""
+        for lane in tuple(self._running):
+            lane.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        for text in (*self._waiting["query"], *self._waiting["passage"]):
+            text.call.done.cancel()
+        self._waiting = {"query": [], "passage": []}
+        self._executor.shutdown(wait=True)
+
+    async def _lane(self) -> None:
+        loop = asyncio.get_running_loop()
+        while batch := self._next_batch():
+            run = loop.run_in_executor(self._executor, self._model, [text.tokens for text in batch])
+            await asyncio.wait([run])
+            if error := run.exception():
+                for text in batch:
+                    if not text.call.done.done():
+                        text.call.done.set_exception(error)
+            else:
+                _deliver(batch, run.result())
+
+    def _next_batch(self) -> list[_Text]:
+        for name, texts in self._waiting.items():
+            self._waiting[name] = [text for text in texts if not text.call.done.done()]
+        role: Role = "query" if self._waiting["query"] else "passage"
+        waiting = self._waiting[role]
+        if not waiting:
+            return []
+        # A lane leaves a short queue's other half to the next lane, which may be idle.
+        share = -(-len(waiting) // self._lanes)
+        batch = _around(waiting[0], waiting, budget=self._batch_tokens, most=share)
+        taken = set(batch)
+        self._waiting[role] = [text for text in waiting if text not in taken]
+        return batch
+
+
+def _around(oldest: _Text, waiting: Sequence[_Text], *, budget: int, most: int) -> list[_Text]:
+    """The texts nearest in length to `oldest`, itself among them, whose padded batch fits the budget."""
+    by_length = sorted(waiting, key=lambda text: len(text.tokens))
+    low = high = by_length.index(oldest)
+    while high - low + 1 < most:
+        longer = by_length[high + 1] if high + 1 < len(by_length) else None
+        longest = len((longer or by_length[high]).tokens)
+        if longer and longest * (high - low + 2) <= budget:
+            high += 1
+        elif low > 0 and len(by_length[high].tokens) * (high - low + 2) <= budget:
+            low -= 1
+        else:
+            break
+    return by_length[low : high + 1]
+
+
+def _deliver(batch: Sequence[_Text], rows: Vectors) -> None:
+    for text, row in zip(batch, rows, strict=True):
+        text.call.rows[text.row] = row
+        text.call.missing -= 1
+        if not text.call.missing and not text.call.done.done():
+            text.call.done.set_result(None)
