@@ -1,5 +1,6 @@
 """Every setting, its default and its source: flags, then `HEADWATER_*` variables, then `headwater.toml`."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,6 +24,8 @@ class LocalStack(BaseModel):
     llm_port: Port = 18_080
     llm_model: Path | None = None
     """A GGUF file of your own; none: SmolLM2-135M-Instruct."""
+    jars: Path | None = None
+    """Where the broker's jars are kept; none: `home/jars`."""
 
 
 class Settings(BaseSettings):
@@ -107,4 +110,17 @@ class Settings(BaseSettings):
         """Client properties for confluent-kafka, secrets in the clear."""
         return {"bootstrap.servers": self.kafka_url} | {
             name: value.get_secret_value() for name, value in self.kafka_options.items()
+        }
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """These settings as the variables that give a child process the same, whatever its folder; secrets included."""
+        values = self.model_copy(update={"home": self.home.resolve()}).model_dump(mode="json", exclude_none=True)
+        values["kafka_options"] = {name: value.get_secret_value() for name, value in self.kafka_options.items()}
+        for name in ("index_token", "generator_key"):
+            if (secret := getattr(self, name)) is not None:
+                values[name] = secret.get_secret_value()
+        return {
+            f"HEADWATER_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+            for name, value in values.items()
         }
