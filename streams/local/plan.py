@@ -1,0 +1,53 @@
+"""Which parts the settings ask for."""
+
+import sys
+from pathlib import Path
+
+from streams import provisioning
+from streams.local.errors import PartFailed
+from streams.local.kafka import broker
+from streams.local.llm import language_model
+from streams.local.milvus import vector_store
+from streams.local.parts import Part
+from streams.settings import Settings
+
+WORKERS = {"ingest": "chunk,embed,upsert", "query": "retrieve,rerank,generate"}
+
+
+def jars_folder(settings: Settings) -> Path:
+    """Where the broker's jars are kept."""
+    return settings.local.jars or settings.home / "jars"
+
+
+def parts_of(settings: Settings, *, workers: bool = True) -> list[Part]:
+    """The parts in order of dependency; those whose service is the user's own are left out."""
+    parts = []
+    if not settings.kafka:
+        parts.append(broker(settings, jars_folder(settings)))
+    parts.append(Part(name="topics", prepare=lambda: _create_topics(settings), after=("kafka",)))
+    if not settings.index:
+        parts.append(vector_store(settings))
+    if not settings.generator:
+        parts.append(language_model(settings))
+    if workers:
+        parts += [_worker(settings, name, stages) for name, stages in WORKERS.items()]
+    return parts
+
+
+def _worker(settings: Settings, name: str, stages: str) -> Part:
+    return Part(
+        name=f"{name}-worker",
+        command=lambda: [sys.executable, "-m", "streams", "worker", "--stages", stages],
+        ready_line=b"worker ready",
+        after=("topics", "milvus", "llm"),
+        environment=settings.environment,
+    )
+
+
+def _create_topics(settings: Settings) -> None:
+    """Create what is missing; what is there and differs is the user's to change."""
+    try:
+        missing = [each for each in provisioning.plan(settings) if each.what == "create"]
+        provisioning.apply(settings, missing)
+    except provisioning.ProvisioningError as error:
+        raise PartFailed("topics", str(error)) from error

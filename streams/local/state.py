@@ -1,0 +1,101 @@
+"""What the supervisor says about itself: a lock that it holds while it lives, and a state file that others read."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ValidationError
+
+from streams.local.errors import StackError
+
+Phase = Literal["starting", "ready", "stopping", "failed"]
+PartPhase = Literal["waiting", "starting", "ready", "restarting", "failed", "stopped"]
+
+
+class PartState(BaseModel):
+    """A part as the supervisor sees it."""
+
+    name: str
+    phase: PartPhase = "waiting"
+    pid: int | None = None
+    port: int | None = None
+    since: float = 0.0
+    """When it entered this phase, seconds since the epoch."""
+    start_s: float | None = None
+    """How long its last start took."""
+    restarts: int = 0
+    detail: str = ""
+    log: Path | None = None
+
+
+class StackState(BaseModel):
+    """The whole stack, as written to the state file."""
+
+    phase: Phase
+    pid: int
+    started: float
+    kafka: str
+    """Bootstrap servers of the broker that the stack uses."""
+    workers: bool
+    parts: dict[str, PartState]
+    detail: str = ""
+
+    def write(self, home: Path) -> None:
+        """Replace the file in one step: a reader sees the old or the new state."""
+        scratch = home / ".stack.json"
+        scratch.write_text(self.model_dump_json(indent=2) + "\n")
+        scratch.replace(home / "stack.json")
+
+
+def read(home: Path) -> StackState | None:
+    """The last state written, whether or not its supervisor still lives."""
+    try:
+        return StackState.model_validate_json((home / "stack.json").read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def running(home: Path) -> bool:
+    """Whether a supervisor holds the lock."""
+    try:
+        with _locked(home, create=False):
+            return False
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+
+
+@contextmanager
+def exclusive(home: Path) -> Iterator[None]:
+    """Be the one supervisor of `home`; raises StackError where another is."""
+    try:
+        with _locked(home, create=True):
+            yield
+    except BlockingIOError as error:
+        raise StackError(f"another supervisor runs in {str(home)!r}") from error
+
+
+@contextmanager
+def _locked(home: Path, *, create: bool) -> Iterator[None]:
+    # The kernel drops the lock with its holder, however that dies; children must not inherit it, hence close-on-exec.
+    handle = os.open(home / "stack.lock", os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def wait_released(home: Path, timeout_s: float) -> bool:
+    """Whether the supervisor was gone within the time."""
+    deadline = time.monotonic() + timeout_s
+    while running(home):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True

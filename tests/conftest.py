@@ -1,0 +1,65 @@
+"""What all tests share: the real local stack, started once per run, and a watch for exceptions that nobody saw."""
+
+import gc
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streams.local import stack as local_stack
+from streams.local.listeners import free_ports
+from streams.settings import LocalStack, Settings
+
+CHECKOUT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Settings]:
+    """Settings of a private broker, vector store and language model, without workers, on free ports."""
+    kafka, controller, milvus, llm = free_ports(4)
+    # Not `tmp_path_factory`: it keeps the folders of the last runs.
+    with tempfile.TemporaryDirectory(prefix="headwater-", ignore_cleanup_errors=True) as home:
+        local = LocalStack(
+            kafka_port=kafka,
+            kafka_controller_port=controller,
+            milvus_port=milvus,
+            llm_port=llm,
+            jars=CHECKOUT / ".headwater" / "jars",
+        )
+        settings = Settings(home=Path(home), local=local)
+        local_stack.prepare(settings, lambda _done, _total: None)
+        # Never kept: the stack goes with this process, however that ends.
+        starting = local_stack.start(settings, workers=False)
+        try:
+            local_stack.wait_ready(starting)
+            yield settings
+        finally:
+            local_stack.stop(settings)
+            starting.release()
+            starting.process.wait()
+
+
+class _Unretrieved(logging.Handler):
+    """Collects what asyncio says about exceptions that no one awaited."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "never retrieved" in record.getMessage():
+            self.messages.append(record.getMessage())
+
+
+@pytest.fixture(autouse=True)
+def no_unretrieved_exceptions() -> Iterator[None]:
+    """Fail a test that leaves a task whose exception nobody looked at."""
+    handler = _Unretrieved()
+    logger = logging.getLogger("asyncio")
+    logger.addHandler(handler)
+    yield
+    gc.collect(1)  # the young generations: a task that ended in this test is there, and a full collection costs 50 ms
+    logger.removeHandler(handler)
+    assert not handler.messages, "\n".join(handler.messages)
