@@ -1,0 +1,331 @@
+"""Publish documents, wait for their receipts, ask questions: a small client over Kafka alone.
+
+async with Client(Settings()) as client:
+    event = await client.publish("handbook", Path("handbook.pdf"))
+    print(await client.receipt(event))
+    async for reply in client.ask("How many days of leave do I have?"):
+        ...
+"""
+
+import asyncio
+import dataclasses
+import time
+import uuid
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypedDict, Unpack
+
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
+
+from processors.errors import Poison
+from schemas import (
+    AnswerCompleted,
+    AnswerDelta,
+    AnswerMode,
+    AnswerRefused,
+    Claim,
+    DocumentDeleted,
+    DocumentId,
+    DocumentPublished,
+    Event,
+    FinalReply,
+    InlineBytes,
+    InlineText,
+    Profile,
+    QueryAsked,
+    QueryCancelled,
+    QueryFailed,
+    QueryId,
+    Receipt,
+    Reply,
+    Scalar,
+    Source,
+    Tenant,
+    decode,
+    encode,
+)
+from streams.media_types import media_type_of
+from streams.receipts import Receipts
+from streams.replies import Replies
+from streams.runtime.headers import outgoing
+from streams.runtime.producer import KafkaBroker
+from streams.runtime.records import Outgoing
+from streams.runtime.traces import DOCUMENT_ID, OUTCOME, QUERY_ID, TENANT, carried, inside
+from streams.settings import Settings
+from streams.tail import TopicMissing
+from streams.topics import CANCELLATIONS, DOCUMENTS, MAX_RECORD_BYTES, QUERIES
+from streams.wiring import Topic
+
+INLINE_BYTES = 512 * 1024
+"""Anything larger travels as a claim check."""
+DELIVERY_MS = 30_000
+"""How long a broker that was there may be away before a send fails."""
+GRACE_S = 5.0
+"""How long past its deadline the pipeline may take to say that a question is past its deadline."""
+
+
+class NoReply(TimeoutError):
+    """Nothing came back in time, not even a failure."""
+
+
+class Asking(TypedDict, total=False):
+    """What can be said about a question beside its text."""
+
+    tenant: str
+    mode: AnswerMode | None
+    top_k: int
+    filters: Mapping[str, Scalar | tuple[Scalar, ...]] | None
+    principals: Sequence[str]
+    deadline_s: float
+    query_id: str
+
+
+class Client:
+    """One caller: its own producer and its own reply address. Any number of tasks may use it at once.
+
+    Everything raises BrokerUnreachable or TopicMissing where there is no broker or no topic, and SchemaError where
+    an argument is not what the wire contract allows. Spans go to `tracer`.
+    """
+
+    def __init__(self, settings: Settings, tracer: Tracer) -> None:
+        self._settings = settings
+        self._tracer = tracer
+        config = settings.kafka_config
+        producing = {"delivery.timeout.ms": DELIVERY_MS, "log_level": 2, **config}
+        self._broker = KafkaBroker(producing, max_record_bytes=MAX_RECORD_BYTES)
+        self._receipts = Receipts(config, settings.topic_prefix)
+        self._replies = Replies(config, settings.topic_prefix)
+        self._source = f"/headwater/client/{uuid.uuid4()}"
+        self._last_version = 0
+
+    async def __aenter__(self) -> Self:
+        await self._broker.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._replies.close()
+        await self._receipts.close()
+        await self._broker.close()
+
+    async def publish(
+        self,
+        document_id: str,
+        content: str | bytes | Path,
+        *,
+        tenant: str = "",
+        version: int | None = None,
+        media_type: str = "",
+        filename: str = "",
+        title: str = "",
+        metadata: Mapping[str, Scalar] | None = None,
+        readers: Sequence[str] = (),
+        profile: Profile | None = None,
+    ) -> DocumentPublished:
+        """Publish a version of a document; returns when the broker has it, with the event as it was sent.
+
+        Text, bytes, or a file to read. Over 512 KB the content goes to the object store of the settings and the
+        event carries a claim check. Raises Poison `record-too-large` where even that does not fit.
+        """
+        if isinstance(content, Path):
+            filename = filename or content.name
+            content = await asyncio.to_thread(content.read_bytes)
+        by_name = media_type_of(filename) if isinstance(content, bytes) else "text/plain"
+        event = DocumentPublished(
+            tenant=Tenant(tenant or self._settings.tenant),
+            document_id=DocumentId(document_id),
+            version=version or self._next_version(),
+            published_at=datetime.now(UTC),
+            source=await self._source_of(content),
+            media_type=media_type or by_name,
+            filename=filename,
+            title=title,
+            metadata=metadata or {},
+            readers=tuple(readers),
+            profile=profile,
+        )
+        if not isinstance(event.source, Claim) and len(encode(event)) > MAX_RECORD_BYTES:
+            event = dataclasses.replace(event, source=await self._stored(content))
+        await self._announce(event)
+        return event
+
+    async def delete(self, document_id: str, *, tenant: str = "", version: int | None = None) -> DocumentDeleted:
+        """Ask for a document's erasure; the receipt says when nothing of it is left."""
+        event = DocumentDeleted(
+            tenant=Tenant(tenant or self._settings.tenant),
+            document_id=DocumentId(document_id),
+            version=version or self._next_version(),
+            published_at=datetime.now(UTC),
+        )
+        await self._announce(event)
+        return event
+
+    async def receipt(self, event: DocumentPublished | DocumentDeleted, *, timeout_s: float = 60.0) -> Receipt:
+        """What became of an event that this client sent. Raises NoReply."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._receipts.wait(event)
+        except TimeoutError:
+            raise NoReply(
+                f"no receipt for version {event.version} of {event.document_id!r} within {timeout_s:g} s: "
+                "is a worker running? `headwater status` shows it; the event itself is safe in the broker"
+            ) from None
+
+    async def ask(
+        self,
+        text: str,
+        *,
+        tenant: str = "",
+        mode: AnswerMode | None = None,
+        stream: bool = True,
+        top_k: int = 5,
+        filters: Mapping[str, Scalar | tuple[Scalar, ...]] | None = None,
+        principals: Sequence[str] = (),
+        deadline_s: float = 60.0,
+        query_id: str = "",
+    ) -> AsyncGenerator[Reply, None]:
+        """Deltas in order, then exactly one final reply: AnswerCompleted, AnswerRefused or QueryFailed.
+
+        A delta with a new `attempt` starts the text anew. Leaving before the final reply withdraws the question.
+        Raises NoReply where no final reply came a few seconds past the deadline.
+        """
+        now = datetime.now(UTC)
+        query = QueryAsked(
+            query_id=QueryId(query_id or uuid.uuid4().hex),
+            tenant=Tenant(tenant or self._settings.tenant),
+            text=text,
+            reply_to=await self._replies.address(),
+            asked_at=now,
+            deadline=now + timedelta(seconds=deadline_s),
+            principals=tuple(principals),
+            mode=mode,
+            stream=stream,
+            top_k=top_k,
+            filters=filters or {},
+        )
+        until = asyncio.get_running_loop().time() + deadline_s + GRACE_S
+        conversation = self._replies.expect(query.query_id)
+        span = self._tracer.start_span("ask", kind=SpanKind.CLIENT, attributes=_attributes(query))
+        asked = over = False
+        try:
+            await self._send(QUERIES, query, inside(span))
+            asked = True
+            while not over:
+                async with asyncio.timeout_at(until):
+                    reply = await conversation.reply()
+                over = _noted(reply, span)
+                yield reply
+        except TimeoutError:
+            raise NoReply(
+                f"no answer to query {query.query_id!r} within {deadline_s + GRACE_S:g} s: are workers running? "
+                "`headwater status` shows it"
+            ) from None
+        finally:
+            self._replies.forget(query.query_id)
+            if asked and not over:
+                span.set_attribute(OUTCOME, "withdrawn")
+                await self.cancel(query.query_id)
+            span.end()
+
+    async def answer(self, text: str, **options: Unpack[Asking]) -> FinalReply:
+        """The final reply alone; the options of `ask`."""
+        async with aclosing(self.ask(text, stream=False, **options)) as replies:
+            async for reply in replies:
+                if not isinstance(reply, AnswerDelta):
+                    return reply
+        raise AssertionError("the last reply is a final one")
+
+    async def cancel(self, query_id: str) -> None:
+        """Withdraw a question; one still under way fails with the code `cancelled`."""
+        await self._send(CANCELLATIONS, QueryCancelled(query_id=QueryId(query_id)))
+
+    async def _announce(self, event: DocumentPublished | DocumentDeleted) -> None:
+        _checked(event, DOCUMENTS)
+        await self._receipts.expect(event)
+        await self._send(DOCUMENTS, event)
+
+    async def _send(self, topic: Topic[Any], event: Event, context: Context | None = None) -> None:
+        value = _checked(event, topic)
+        name = self._settings.topic_prefix + topic.name
+        with self._tracer.start_as_current_span(
+            f"publish {topic.name}", context=context, kind=SpanKind.PRODUCER, attributes=_attributes(event)
+        ) as span:
+            span.set_attribute("messaging.destination.name", name)
+            headers = outgoing(
+                event,
+                event_id=str(uuid.uuid4()),
+                source=self._source,
+                time=datetime.now(UTC),
+                trace=carried(inside(span)),
+            )
+            record = Outgoing(topic=name, key=event.key.encode(), value=value, headers=headers)
+            try:
+                await (await self._broker.send(record))
+            except Poison as error:
+                if error.code == "unknown-partition":
+                    raise TopicMissing(name, self._settings.kafka_url) from None
+                raise
+
+    async def _source_of(self, content: str | bytes) -> Source:
+        if len(_bytes(content)) > INLINE_BYTES:
+            return await self._stored(content)
+        return InlineText(text=content) if isinstance(content, str) else InlineBytes(data=content)
+
+    async def _stored(self, content: str | bytes) -> Claim:
+        from streams.composition import Backends  # only large documents pay for the object store's client
+
+        store = Backends(self._settings).objects
+        await store.open()
+        try:
+            return await store.put(_bytes(content))
+        finally:
+            await store.close()
+
+    def _next_version(self) -> int:
+        self._last_version = max(self._last_version + 1, time.time_ns() // 1_000_000)
+        return self._last_version
+
+
+def _bytes(content: str | bytes) -> bytes:
+    # A lone surrogate has no UTF-8 form; `encode` of the event says so in words, so it must get that far.
+    return content.encode(errors="surrogatepass") if isinstance(content, str) else content
+
+
+def _checked(event: Event, topic: Topic[Any]) -> bytes:
+    """The event's bytes, proven to be what every reader of the topic accepts. Raises SchemaError, Poison."""
+    value = encode(event)
+    decode(value, event.ce_type, topic.events)
+    if len(value) > MAX_RECORD_BYTES:
+        raise Poison(
+            "record-too-large",
+            f"{event.key!r} has {len(value)} bytes beside its content; a record holds {MAX_RECORD_BYTES}: "
+            "shorten its metadata",
+        )
+    return value
+
+
+def _attributes(event: Event) -> dict[str, str]:
+    about = {TENANT: "tenant", DOCUMENT_ID: "document_id", QUERY_ID: "query_id"}
+    return {name: value for name, field in about.items() if (value := getattr(event, field, None)) is not None}
+
+
+def _noted(reply: Reply, span: Span) -> bool:
+    """Whether the reply is final, with the outcome on the span."""
+    match reply:
+        case AnswerDelta():
+            if reply.index == 0:
+                span.add_event("first words")
+            return False
+        case AnswerCompleted():
+            span.set_attribute(OUTCOME, "done")
+        case AnswerRefused():
+            span.set_attribute(OUTCOME, "refused")
+        case QueryFailed():
+            span.set_attribute(OUTCOME, reply.code)
+            span.set_status(StatusCode.ERROR, f"{reply.code}: {reply.detail}"[:500])
+    return True

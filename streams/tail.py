@@ -1,0 +1,164 @@
+"""Follow partitions from a position on, outside any consumer group."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from streams.runtime.records import Record
+
+CONNECT_S = 4.0
+"""A broker on the network answers in milliseconds; a person should not wait longer to learn that there is none."""
+POLL_S = 0.05
+"""How long a stop may take to be noticed; records arrive at once."""
+
+
+class BrokerUnreachable(ConnectionError):
+    """No Kafka broker answers at the address that the settings name."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"no Kafka broker answers at {address}; start the local stack with `headwater up`, "
+            "or name your own with --kafka HOST:PORT"
+        )
+
+
+class TopicMissing(ConnectionError):
+    """The broker has no such topic."""
+
+    def __init__(self, topic: str, address: str) -> None:
+        super().__init__(f"topic {topic!r} is not on the broker at {address}; `headwater topics apply` creates it")
+
+
+Deliver = Callable[[Sequence[Record]], None]
+Pick = Callable[[Sequence[int]], Sequence[int]]
+
+
+class Tail:
+    """Every record that arrives in some partitions of a topic after `open`, in batches, on the event loop.
+
+    `open` resolves where the partitions end now; reading starts with `follow` and begins exactly there, however
+    much later that is. One thread per tail does all that blocks; it ends with `close`.
+    """
+
+    def __init__(self, config: Mapping[str, Any], topic: str, *, pick: Pick = tuple) -> None:
+        self._config = {
+            **config,
+            "group.id": "headwater-tail",  # demanded by the library; nothing joins or commits
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "log_level": 2,  # connection trouble is raised, not printed
+        }
+        self._topic = topic
+        self._pick = pick
+        self._lock = asyncio.Lock()
+        self._partitions: Sequence[int] | None = None
+        self._deliver: Deliver | None = None
+        self._following = threading.Event()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    async def open(self) -> Sequence[int]:
+        """Resolve, once, where reading starts; which partitions. Raises BrokerUnreachable, TopicMissing."""
+        async with self._lock:
+            if self._partitions is None:
+                self._partitions = await self._start()
+            return self._partitions
+
+    def follow(self, deliver: Deliver) -> None:
+        """Start to deliver; harmless when repeated."""
+        self._deliver = deliver
+        self._following.set()
+
+    async def close(self) -> None:
+        """Stop the thread; harmless when repeated."""
+        self._stopping.set()
+        self._following.set()
+        if self._thread is not None:
+            await self._ended.wait()
+            self._thread.join()
+            self._thread = None
+
+    async def _start(self) -> Sequence[int]:
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[Sequence[int]] = loop.create_future()
+        self._ended = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, args=(loop, ready), name=f"tail-{self._topic}", daemon=True)
+        self._thread.start()
+        try:
+            return await ready
+        except BaseException:
+            await self.close()
+            self._following.clear()
+            self._stopping.clear()
+            raise
+
+    def _run(self, loop: asyncio.AbstractEventLoop, ready: "asyncio.Future[Sequence[int]]") -> None:
+        def settle(positions: Sequence[TopicPartition], error: Exception | None) -> None:
+            if ready.cancelled():
+                return
+            if error is not None:
+                ready.set_exception(error)
+            else:
+                ready.set_result([position.partition for position in positions])
+
+        consumer = Consumer(self._config)
+        try:
+            positions = self._positions(consumer)
+            loop.call_soon_threadsafe(settle, positions, None)
+            self._following.wait()
+            consumer.assign(positions)
+            while not self._stopping.is_set():
+                self._poll(consumer, loop)
+        except (KafkaException, ConnectionError) as error:
+            loop.call_soon_threadsafe(settle, (), self._translated(error))
+        finally:
+            consumer.close()
+            loop.call_soon_threadsafe(self._ended.set)
+
+    def _positions(self, consumer: Consumer) -> list[TopicPartition]:
+        topic = consumer.list_topics(self._topic, timeout=CONNECT_S).topics[self._topic]
+        if topic.error is not None or not topic.partitions:
+            raise TopicMissing(self._topic, self._config["bootstrap.servers"])
+        return [
+            TopicPartition(
+                self._topic,
+                partition,
+                consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=CONNECT_S)[1],
+            )
+            for partition in self._pick(sorted(topic.partitions))
+        ]
+
+    def _poll(self, consumer: Consumer, loop: asyncio.AbstractEventLoop) -> None:
+        first = consumer.poll(POLL_S)
+        if first is None:
+            return
+        batch = [first, *consumer.consume(500, timeout=0)]
+        arrived = [_record(message) for message in batch if message.error() is None]
+        if arrived and self._deliver is not None:
+            loop.call_soon_threadsafe(self._deliver, arrived)
+
+    def _translated(self, error: Exception) -> Exception:
+        if isinstance(error, KafkaException) and error.args[0].code() in (
+            KafkaError._TRANSPORT,
+            KafkaError._TIMED_OUT,
+            KafkaError._ALL_BROKERS_DOWN,
+            KafkaError._RESOLVE,
+        ):
+            return BrokerUnreachable(self._config["bootstrap.servers"])
+        return error
+
+
+def _record(message: Message) -> Record:
+    headers: Any = message.headers() or ()  # typed as everything that a producer accepts; a consumer gets pairs
+    return Record(
+        topic=message.topic() or "",
+        partition=message.partition() or 0,
+        offset=message.offset() or 0,
+        key=message.key(),
+        value=message.value(),
+        headers=headers,
+        timestamp_ms=message.timestamp()[1],
+    )
