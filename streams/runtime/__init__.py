@@ -1,0 +1,1 @@
+"""What happens to one record, from the broker to the broker."""

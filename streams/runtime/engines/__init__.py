@@ -1,0 +1,1 @@
+"""Engines: where records come from. Each runs the same handlers and passes the same suite."""

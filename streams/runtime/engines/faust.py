@@ -1,0 +1,171 @@
+"""The faust engine, driven the safe way: manual offsets, own lanes, own producer. See docs/adr/0002."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import faust
+from faust.app.base import BootStrategy
+from faust.events import EventT
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from streams.runtime.errors import Fatal
+from streams.runtime.intake import Handle, Intake
+from streams.runtime.records import Record
+
+log = logging.getLogger("headwater.runtime")
+
+COMMIT_INTERVAL_S = 1.0
+SETTINGS: Mapping[str, Any] = {
+    "autodiscover": False,
+    "broker_heartbeat_interval": 3.0,
+    "broker_max_poll_records": 100,
+    # A stage that waits for its backend does not poll; past this the group would think it dead.
+    "broker_max_poll_interval": 3600.0,
+    # How long partitions stay dark after a kill -9; faust's default is 60.
+    "broker_session_timeout": 10.0,
+    "consumer_auto_offset_reset": "earliest",
+    "key_serializer": "raw",
+    "store": "memory://",
+    # Records wait in the lanes, where the window counts their bytes; the default of 4096 counts none.
+    "stream_buffer_maxsize": 16,
+    # With manual offsets there is nothing to wait for, and waiting would hang the shutdown behind one long call.
+    "stream_wait_empty": False,
+    "topic_allow_declare": False,
+    "topic_disable_leader": True,
+    "value_serializer": "raw",
+    "web_enabled": False,
+}
+
+
+class _Consumer(driver.Consumer):
+    """A consumer whose backpressure is a wait: faust would unsubscribe from a full partition and sleep a second."""
+
+    def on_buffer_full(self, tp: TP) -> None:
+        pass
+
+
+class _Transport(driver.Transport):
+    Consumer = _Consumer
+
+
+class _Boot(BootStrategy):
+    enable_kafka_producer = False
+    """All output goes through our own producer."""
+
+
+class _App(faust.App):
+    BootStrategy = _Boot
+
+    def _create_directories(self) -> None:
+        """Faust would make a folder for tables, of which there are none."""
+
+
+class _Group:
+    """One consumer group: a faust app, the intake behind it, and the commits that the intake allows."""
+
+    def __init__(self, group: str, topic: str, intake: Intake, options: Mapping[str, Any]) -> None:
+        self.intake = intake
+        self.app = _App(group, **{**SETTINGS, **options})
+        self.app.transport = _Transport(self.app.conf.broker_consumer, self.app)
+        self.app.on_partitions_revoked.connect(self._on_revoked)
+        channel = self.app.topic(topic, key_type=bytes, value_type=bytes, acks=False)
+        self.app.agent(channel, name=f"{group}-agent", concurrency=1)(self._consume)
+        self.accepting = True
+
+    async def start(self) -> None:
+        self.app.finalize()
+        await self.app.start()
+
+    async def commit(self) -> None:
+        """Commit what is finished without a gap. Raises Fatal where faust has given up."""
+        if self.app.crashed:
+            raise Fatal("broker-lost", f"the consumer of {self.app.conf.id} crashed: {self.app.crash_reason!r}")
+        due = self.intake.offsets.due(self.app.consumer_generation_id)
+        positions = {TP(topic, partition): position for (topic, partition), position in due.items()}
+        if positions and await self.app.consumer._commit(positions):
+            self.intake.offsets.committed(due)
+
+    async def stop(self, *, grace_s: float) -> None:
+        """Take nothing more, finish what is in hand, commit, leave the group."""
+        self.accepting = False
+        try:
+            await asyncio.wait_for(self.intake.lanes.drain(), grace_s)
+        except TimeoutError:
+            log.warning("grace over", extra={"group": self.app.conf.id, "in_flight": self.intake.offsets.in_flight()})
+        await self.intake.lanes.cancel()
+        if not self.app.crashed:
+            await self.commit()
+        await self.app.stop()
+
+    async def _consume(self, stream: Any) -> None:
+        async for event in stream.noack().events():
+            if self.accepting:
+                await self.intake.accept(_record(event), event.message.generation_id)
+
+    async def _on_revoked(self, app: Any, revoked: Any, **_: Any) -> None:
+        if not self.app.crashed:
+            await self.commit()
+
+
+class FaustEngine:
+    """Reads topics in consumer groups, several in one process and loop."""
+
+    def __init__(self, options: Mapping[str, Any], *, max_events: int, max_bytes: int) -> None:
+        self._options = options
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._groups: list[_Group] = []
+        self._failed: asyncio.Future[None] | None = None
+
+    def host(self, group: str, topic: str, handle: Handle) -> None:
+        """Consume `topic` in `group`; before `run`, and on its event loop."""
+        intake = Intake(handle, max_events=self._max_events, max_bytes=self._max_bytes, on_error=self._fail)
+        self._groups.append(_Group(group, topic, intake, self._options))
+
+    async def run(self, stop: asyncio.Event, *, on_ready: Callable[[], None], grace_s: float = 10.0) -> None:
+        """Consume until `stop` is set. Raises Fatal, or what a handler raised, with its record uncommitted."""
+        self._failed = asyncio.get_running_loop().create_future()
+        stopped = asyncio.create_task(stop.wait())
+        commits = asyncio.create_task(self._commit())
+        try:
+            await asyncio.gather(*(group.start() for group in self._groups))
+            on_ready()
+            await asyncio.wait({stopped, commits, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (stopped, commits):
+                task.cancel()
+            grace = 0.0 if self._failed.done() else grace_s
+            await asyncio.gather(*(group.stop(grace_s=grace) for group in self._groups))
+        for outcome in (self._failed, commits):
+            if outcome.done() and not outcome.cancelled():
+                outcome.result()
+
+    async def _commit(self) -> None:
+        while True:
+            await asyncio.sleep(COMMIT_INTERVAL_S)
+            for group in self._groups:
+                await group.commit()
+
+    def _fail(self, error: BaseException) -> None:
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_exception(error)
+
+
+def _record(event: EventT) -> Record:
+    message = event.message
+    return Record(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        key=message.key,
+        value=message.value,
+        headers=_headers(message.headers),
+        timestamp_ms=int(message.timestamp * 1000),
+    )
+
+
+def _headers(headers: Any) -> Sequence[tuple[str, bytes | None]]:
+    return tuple(headers.items()) if isinstance(headers, Mapping) else tuple(headers or ())

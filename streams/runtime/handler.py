@@ -1,0 +1,153 @@
+"""What becomes of a record, and of an error: the table of the architecture, row by row."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from opentelemetry.trace import Span, Tracer
+
+from processors.errors import Poison
+from schemas import Event, SchemaError, decode, encode
+from streams.runtime.breaker import Breaker
+from streams.runtime.clock import Clock
+from streams.runtime.deadletters import Letter, put_aside
+from streams.runtime.errors import Fatal
+from streams.runtime.headers import Incoming, outgoing
+from streams.runtime.interrupts import Interrupted
+from streams.runtime.outbox import Journey, Outbox
+from streams.runtime.records import Broker, Headers, Record
+from streams.runtime.segments import Segment
+from streams.runtime.traces import carried, conclude, describe, inside, parent, stage_span, trace_id
+from streams.runtime.work import AnyStage, Work, settle
+
+log = logging.getLogger("headwater.runtime")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handler:
+    """Takes a record through a segment. Returning means that the record is finished, whatever became of it.
+
+    Raises Fatal where the worker must stop and the record stay uncommitted.
+    """
+
+    segment: Segment
+    prefix: str
+    broker: Broker
+    outbox: Outbox
+    work: Work
+    clock: Clock
+    tracer: Tracer
+    breaker: Breaker = field(default_factory=Breaker)
+
+    async def __call__(self, record: Record) -> None:
+        headers = Incoming.of(record.headers)
+        stage = self.segment.stages[0]
+        wait_ms = max(0.0, self.clock.now().timestamp() * 1000 - record.timestamp_ms)
+        journey = Journey(record, {**headers.timings, f"{stage.name}.wait": wait_ms}, parent(headers.trace))
+        try:
+            event = decode(record.value, headers.ce_type, stage.source.events)
+        except SchemaError as error:
+            with self._span(stage, journey, wait_ms) as span:
+                await self._put_aside(stage, None, journey, span, Poison("schema", str(error)))
+            self.breaker.works()
+            return
+        await self._pass(0, event, journey, wait_ms)
+
+    async def _pass(self, depth: int, event: Event, journey: Journey, wait_ms: float | None) -> None:
+        stage = self.segment.stages[depth]
+        with self._span(stage, journey, wait_ms) as span:
+            describe(span, event)
+            outputs = await self._stage(depth, event, journey, span)
+        for index, output in enumerate(outputs):
+            await self._pass(depth + 1, output, journey.onward(index, journey.timings, journey.context), None)
+
+    async def _stage(self, depth: int, event: Event, journey: Journey, span: Span) -> Sequence[Event]:
+        """What goes on to the next stage of the segment: nothing after the last one, or after a failure."""
+        stage = self.segment.stages[depth]
+        journey.context = inside(span)
+        outputs: Sequence[Event] = ()
+        try:
+            outputs = await self.work.run(stage, event, journey, last=depth == len(self.segment.stages) - 1)
+            conclude(span, "done")
+        except Interrupted as interrupt:
+            conclude(span, interrupt.code, interrupt.detail)
+            await self._tell(stage, event, journey, interrupt.code, interrupt.detail)
+        except SchemaError as error:
+            await self._reject(stage, event, journey, span, Poison("schema", str(error)))
+        except Poison as error:
+            await self._reject(stage, event, journey, span, error)
+        except Fatal as error:
+            conclude(span, error.code, error.detail)
+            raise
+        except Exception as error:
+            what = f"{type(error).__name__} in stage {stage.name}"
+            log.exception("bug", extra=_where(stage, journey, span))
+            self.breaker.bug(what)
+            await self._reject(stage, event, journey, span, Poison("bug", f"{what}: {error}"))
+            return ()
+        self.breaker.works()
+        return outputs
+
+    async def _reject(self, stage: AnyStage, event: Event, journey: Journey, span: Span, reason: Poison) -> None:
+        await self._put_aside(stage, event, journey, span, reason)
+        await self._tell(stage, event, journey, reason.code, reason.detail)
+
+    async def _put_aside(
+        self, stage: AnyStage, event: Event | None, journey: Journey, span: Span, reason: Poison
+    ) -> None:
+        """Write the dead letter: the record as it was read, or the event as the stage before passed it by call."""
+        conclude(span, reason.code, reason.detail)
+        record = journey.record
+        key, value, headers = record.key, record.value, record.headers
+        if event is not None and stage is not self.segment.stages[0]:
+            key, value, headers = event.key.encode(), encode(event), self._afresh(stage, event, journey)
+        letter = Letter(
+            topic=self.prefix + stage.source.dead_letter_name,
+            key=key,
+            value=value,
+            headers=headers,
+            stage=stage.name,
+            code=reason.code,
+            detail=reason.detail,
+            attempts=journey.attempts,
+            source=record,
+            time=self.clock.now(),
+            trace=trace_id(span),
+        )
+        await put_aside(self.broker, letter)
+        log.warning("dead letter", extra={**_where(stage, journey, span), "code": reason.code})
+
+    def _afresh(self, stage: AnyStage, event: Event, journey: Journey) -> Headers:
+        """The headers that the event would have had, had there been a topic between the two stages."""
+        record = journey.record
+        return outgoing(
+            event,
+            event_id=f"{record.topic}/{record.partition}/{record.offset}/{journey.path}",
+            source=f"/headwater/{self.segment.name}",
+            time=self.clock.now(),
+            trace=carried(journey.context),
+            timings=journey.timings,
+        )
+
+    async def _tell(self, stage: AnyStage, event: Event, journey: Journey, code: str, detail: str) -> None:
+        """Tell the sender what became of the event."""
+        pipeline = self.segment.pipeline
+        failure = pipeline.failure(event, stage=stage.name, code=code, detail=detail)
+        try:
+            sent = await self.outbox.send(pipeline.failures, failure, event, stage=stage.name, journey=journey)
+            await settle(sent, pipeline.failures)
+        except Poison as error:
+            # Whoever asked cannot be told; the dead letter is what remains.
+            log.warning("sender unreachable", extra={**_where(stage, journey), "code": error.code})
+
+    def _span(self, stage: AnyStage, journey: Journey, wait_ms: float | None) -> AbstractContextManager[Span]:
+        group = self.segment.group(self.prefix)
+        return stage_span(self.tracer, stage.name, journey.record, journey.context, group=group, wait_ms=wait_ms)
+
+
+def _where(stage: AnyStage, journey: Journey, span: Span | None = None) -> Mapping[str, Any]:
+    record = journey.record
+    where = {"stage": stage.name, "topic": record.topic, "partition": record.partition, "offset": record.offset}
+    return where if span is None else {**where, "trace_id": trace_id(span)}

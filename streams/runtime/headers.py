@@ -1,0 +1,76 @@
+"""Record headers: CloudEvents in binary mode, W3C trace context, and the times of the stages passed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import orjson
+
+from schemas import Event
+from streams.runtime.records import Headers
+
+CE_TYPE = "ce_type"
+TIMINGS = "hw-timings"
+TRACE = ("traceparent", "tracestate")
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """What a record's headers say; whatever is malformed counts as absent."""
+
+    ce_type: str | None
+    trace: Mapping[str, str]
+    """`traceparent` and `tracestate`, as the trace context propagator reads them."""
+    timings: Mapping[str, float]
+
+    @classmethod
+    def of(cls, headers: Headers) -> "Incoming":
+        """The last header of a name counts: that is what a setter that replaces would have left."""
+        last = {name.lower(): value for name, value in headers if value is not None}
+        trace = {name: value for name in TRACE if (value := _text(last.get(name))) is not None}
+        return cls(_text(last.get(CE_TYPE)), trace, _timings(last.get(TIMINGS)))
+
+
+def outgoing(
+    event: Event,
+    *,
+    event_id: str,
+    source: str,
+    time: datetime,
+    trace: Mapping[str, str] | None = None,
+    timings: Mapping[str, float] | None = None,
+) -> list[tuple[str, bytes | None]]:
+    """Headers for an event, built afresh: nothing of an incoming record leaks into them.
+
+    `event_id` is unique within `source`, and the same when the same work is done twice.
+    """
+    headers: list[tuple[str, bytes | None]] = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event_id.encode()),
+        ("ce_type", event.ce_type.encode()),
+        ("ce_source", source.encode()),
+        ("ce_time", time.astimezone(UTC).isoformat().replace("+00:00", "Z").encode()),
+        ("ce_subject", event.key.encode()),
+        ("content-type", b"application/json"),
+    ]
+    headers.extend((name, trace[name].encode()) for name in TRACE if trace and name in trace)
+    if timings:
+        headers.append((TIMINGS, orjson.dumps({name: round(value, 3) for name, value in timings.items()})))
+    return headers
+
+
+def _text(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _timings(value: bytes | None) -> Mapping[str, float]:
+    try:
+        parsed = orjson.loads(value or b"{}")
+    except orjson.JSONDecodeError:
+        return {}
+    if not isinstance(parsed, dict):
+        return {}
+    return {name: float(ms) for name, ms in parsed.items() if isinstance(ms, int | float)}

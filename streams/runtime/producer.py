@@ -1,0 +1,128 @@
+"""The producer: confluent's own, idempotent, behind a poll thread, with deliveries that can be awaited."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Mapping
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from processors.errors import Poison
+from streams.runtime.records import Outgoing
+
+LINGER_MS = 0.5
+"""A hop waits this long for company: less than the broker needs anyway, and bursts still share requests."""
+DELIVERY_TIMEOUT_MS = 120_000
+"""How long the broker may be away before a worker gives up and starts anew."""
+FRESH_S = 5.0
+"""How old an answer about a partition that does not exist may be."""
+KNOWN_S = 300.0
+"""How old an answer about one that exists may be; where it has gone since, the delivery says so."""
+METADATA_TIMEOUT_S = 5.0
+
+BY_KEY = -1
+"""librdkafka's word for: let the partitioner choose."""
+UNKNOWN = frozenset((KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART))
+TOO_LARGE = frozenset((KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE))
+
+
+class KafkaBroker:
+    """A `Broker` on Kafka. `open` and `close` on the event loop that sends."""
+
+    def __init__(self, config: Mapping[str, Any], *, max_record_bytes: int) -> None:
+        self._config = {
+            "client.id": "headwater",
+            "enable.idempotence": True,
+            "compression.type": "lz4",
+            "linger.ms": LINGER_MS,
+            "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
+            "message.max.bytes": max_record_bytes,
+            # The partitioner of Java clients, so that producers in any language agree where a key lives.
+            "partitioner": "murmur2_random",
+            "log_level": 3,
+            **config,
+        }
+        self._partitions: dict[str, int] = {}
+        self._asked_at = float("-inf")
+        self._closing = threading.Event()
+
+    async def open(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._producer = Producer(self._config)
+        self._refreshing = asyncio.Lock()
+        self._thread = threading.Thread(target=self._poll, name="headwater-producer", daemon=True)
+        self._thread.start()
+
+    async def close(self, *, timeout_s: float = 5.0) -> None:
+        """Give what is queued a last chance, then stop."""
+        await asyncio.to_thread(self._producer.flush, timeout_s)
+        self._closing.set()
+        await asyncio.to_thread(self._thread.join)
+
+    async def send(self, record: Outgoing) -> Awaitable[None]:
+        delivery: asyncio.Future[None] = self._loop.create_future()
+        # Nobody may be left to await a delivery whose record failed for another reason.
+        delivery.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            self._loop.call_soon_threadsafe(_settle, delivery, error, record)
+
+        while True:
+            try:
+                self._producer.produce(
+                    record.topic,
+                    value=record.value,
+                    key=record.key,
+                    headers=list(record.headers),
+                    on_delivery=delivered,
+                    partition=BY_KEY if record.partition is None else record.partition,
+                )
+            except BufferError:
+                await asyncio.sleep(0.005)
+            except KafkaException as error:
+                _settle(delivery, error.args[0], record)
+                return delivery
+            else:
+                return delivery
+
+    async def reaches(self, topic: str, partition: int) -> bool:
+        if partition < self._partitions.get(topic, 0) and time.monotonic() - self._asked_at < KNOWN_S:
+            return True
+        async with self._refreshing:
+            if time.monotonic() - self._asked_at >= FRESH_S:
+                self._partitions = await asyncio.to_thread(self._list)
+                self._asked_at = time.monotonic()
+        return partition < self._partitions.get(topic, 0)
+
+    async def partitions(self) -> Mapping[str, int]:
+        """How many partitions each topic has, now. Raises ConnectionError."""
+        return await asyncio.to_thread(self._list)
+
+    def _list(self) -> dict[str, int]:
+        try:
+            # All of them: asking for one topic by name would create it on brokers that create topics on demand.
+            topics = self._producer.list_topics(timeout=METADATA_TIMEOUT_S).topics
+        except KafkaException as error:
+            raise ConnectionError(f"no broker answers at {self._config['bootstrap.servers']}: {error}") from error
+        return {name: len(about.partitions) for name, about in topics.items()}
+
+    def _poll(self) -> None:
+        while not self._closing.is_set():
+            self._producer.poll(0.5)
+
+
+def _settle(delivery: asyncio.Future[None], error: KafkaError | None, record: Outgoing) -> None:
+    if delivery.done():
+        return
+    if error is None:
+        delivery.set_result(None)
+    elif error.code() in TOO_LARGE:
+        size = len(record.value or b"")
+        detail = f"{size} bytes for {record.topic!r} are more than the broker takes: {error.str()}"
+        delivery.set_exception(Poison("record-too-large", detail))
+    elif error.code() in UNKNOWN:
+        where = f"topic {record.topic!r} partition {record.partition}"
+        delivery.set_exception(Poison("unknown-partition", f"{where} does not exist"))
+    else:
+        delivery.set_exception(ConnectionError(f"{record.topic!r} was not written: {error.str()}"))

@@ -1,0 +1,121 @@
+"""One stage's work on one event: guarded, retried, and its outputs acknowledged."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from processors.errors import Poison, Transient
+from schemas import AnswerDelta, Event
+from streams.runtime.clock import Clock
+from streams.runtime.errors import Fatal
+from streams.runtime.interrupts import Guard, Interrupts, query_of
+from streams.runtime.outbox import Journey, Outbox
+from streams.runtime.retry import Retry
+from streams.wiring import ReplyAddress, Stage, Topic
+
+log = logging.getLogger("headwater.runtime")
+
+AnyStage = Stage[Any, Any]
+Emit = Callable[[Event], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """Runs processors and writes what they say."""
+
+    outbox: Outbox
+    interrupts: Interrupts
+    retry: Retry
+    clock: Clock
+
+    async def run(self, stage: AnyStage, event: Event, journey: Journey, *, last: bool) -> Sequence[Event]:
+        """What the stage made of `event`; where it is the `last` of its segment, that is written and nothing is left.
+
+        Raises what the processor raises, Interrupted, and Fatal; SchemaError and Poison where an output cannot be
+        written. Outputs of a streaming processor are written as they come.
+        """
+        started = self.clock.monotonic()
+        before = journey.timings
+        deliveries: list[Awaitable[None]] = []
+
+        def measure() -> None:
+            journey.timings = {**before, stage.name: (self.clock.monotonic() - started) * 1000}
+
+        async def emit(output: Event) -> None:
+            measure()
+            deliveries.append(await self.outbox.send(stage.sink, output, event, stage=stage.name, journey=journey))
+
+        async with self.interrupts.guard(event) as guard:
+            if (query := query_of(event)) is not None:
+                await self.outbox.reachable(query)
+
+            async def attempt() -> Sequence[Event]:
+                return await _attempt(stage, event, guard, emit if last else None)
+
+            outputs = await self.retry.run(attempt, clock=self.clock, on_retry=_reporter(stage, journey))
+        measure()
+        if not last:
+            return outputs
+        for output in outputs:
+            await emit(output)
+        for delivery in deliveries:
+            await settle(delivery, stage.sink)
+        return []
+
+
+async def settle(delivery: Awaitable[None], sink: Topic[Any] | ReplyAddress[Any]) -> None:
+    """Wait for the broker's word on something sent to `sink`. Raises Poison, and Fatal where the sink is at fault."""
+    try:
+        await delivery
+    except ConnectionError as error:
+        raise Fatal("broker-lost", str(error)) from error
+    except Poison as error:
+        if error.code != "unknown-partition":
+            raise
+        if isinstance(sink, Topic):
+            raise Fatal("topic-missing", f"{error.detail}; run `headwater topics apply`") from error
+        raise Poison("reply-unreachable", error.detail) from error
+
+
+async def _attempt(stage: AnyStage, event: Event, guard: Guard, emit: Emit | None) -> Sequence[Event]:
+    """The processor's outputs; those of a streaming one go to `emit`, if there is one."""
+    result = stage.processor(event)
+    if not isinstance(result, AsyncIterator):
+        return list(await result)
+    collected: list[Event] = []
+    replies = isinstance(stage.sink, ReplyAddress)
+    # Closing the iterator is what stops a generation where it runs.
+    async with aclosing(result) as outputs:  # type: ignore[type-var]
+        async for output in outputs:
+            if emit is None:
+                collected.append(output)
+                continue
+            final = replies and not isinstance(output, AnswerDelta)
+            if final:
+                await guard.settle()
+            await emit(output)
+            if final:
+                break
+    return collected
+
+
+def _reporter(stage: AnyStage, journey: Journey) -> Callable[[int, Transient, float], None]:
+    def on_retry(failed: int, error: Transient, delay_s: float) -> None:
+        journey.attempts = failed + 1
+        record = journey.record
+        log.warning(
+            "retry",
+            extra={
+                "stage": stage.name,
+                "topic": record.topic,
+                "partition": record.partition,
+                "offset": record.offset,
+                "attempt": failed,
+                "reason": error.reason,
+                "delay_s": round(delay_s, 3),
+            },
+        )
+
+    return on_retry
