@@ -33,7 +33,7 @@ def stack() -> Iterator[Settings]:
         # Never kept: the stack goes with this process, however that ends.
         starting = local_stack.start(settings, workers=False)
         try:
-            local_stack.wait_ready(starting)
+            local_stack.wait_ready(starting.home, process=starting.process)
             yield settings
         finally:
             local_stack.stop(settings)

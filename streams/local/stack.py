@@ -18,15 +18,17 @@ from streams.local.plan import jars_folder, parts_of
 from streams.local.state import StackState
 from streams.settings import Settings
 
+Process = subprocess.Popen[bytes]
 Watch = Callable[[StackState], None]
 STOP_S = 60.0
+"""For all parts together; each has a limit of its own."""
 
 
 @dataclass(slots=True)
 class Starting:
     """A supervisor that stops its stack again unless `keep` is called before this process ends."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     home: Path
 
     def keep(self) -> None:
@@ -48,8 +50,7 @@ def prepare(settings: Settings, report: Report) -> None:
         if not settings.kafka:
             fetch(jars_folder(settings), report)
     except OSError as error:
-        remedy = "free some space, or set HEADWATER_HOME to a folder that can be written"
-        raise StackError(f"cannot write {str(settings.home)!r}: {error.strerror or error}; {remedy}") from error
+        raise unwritable(settings.home, error) from error
 
 
 def start(settings: Settings, *, workers: bool = True) -> Starting:
@@ -57,37 +58,56 @@ def start(settings: Settings, *, workers: bool = True) -> Starting:
     for part in parts_of(settings, workers=workers):
         require_free(part)
     home = settings.home.resolve()
-    (home / "stack.json").unlink(missing_ok=True)
+    try:
+        (home / "stack.json").unlink(missing_ok=True)
+        return Starting(_supervisor(settings, home, workers), home)
+    except OSError as error:
+        raise unwritable(settings.home, error) from error
+
+
+def _supervisor(settings: Settings, home: Path, workers: bool) -> Process:
     flags = [] if workers else ["--no-workers"]
     with (home / "supervisor.log").open("wb") as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "streams.local.supervisor", *flags],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
             env=os.environ | settings.environment,
+            bufsize=0,
             start_new_session=True,
         )
-    return Starting(process, home)
 
 
-def wait_ready(starting: Starting, watch: Watch = lambda _: None) -> StackState:
-    """Follow the start, calling `watch` with each state, until all parts are ready. Raises StackError."""
+def unwritable(home: Path, error: OSError) -> StackError:
+    """The error for a disk that is full or a folder that is read-only."""
+    remedy = "free some space, or name another folder with --home or HEADWATER_HOME"
+    return StackError(f"cannot write {str(error.filename or home)!r}: {error.strerror or error}; {remedy}")
+
+
+def wait_ready(home: Path, watch: Watch = lambda _: None, *, process: Process | None = None) -> StackState:
+    """Follow a start, calling `watch` with each state, until all parts are ready. Raises StackError where it fails.
+
+    `process` is the supervisor where this process started it, else one that runs in `home` is followed.
+    """
     while True:
-        ended = starting.process.poll() is not None
-        if (seen := state.read(starting.home)) is not None and seen.pid == starting.process.pid:
+        ended = process.poll() is not None if process else not state.running(home)
+        seen = state.read(home)
+        if seen is not None and (process is None or seen.pid == process.pid):
             watch(seen)
             if seen.phase == "ready":
                 return seen
-            if ended:
-                failed = [part for part in seen.parts.values() if part.phase == "failed"]
-                raise StackError(
-                    "; ".join(f"{part.name}: {part.detail}" for part in failed) or "stopped while starting"
-                )
-        if ended:
-            said = last_lines(starting.home / "supervisor.log", 8)
-            raise StackError("the supervisor ended: " + "\n".join(said))
+            if ended or seen.phase == "stopping":
+                raise StackError(_failures(seen))
+        elif ended:
+            said = "\n".join(last_lines(home / "supervisor.log", 8))
+            raise StackError(f"the supervisor ended before it began:\n{said}")
         time.sleep(0.05)
+
+
+def _failures(seen: StackState) -> str:
+    failed = [f"{part.name}: {part.detail}" for part in seen.parts.values() if part.phase == "failed"]
+    return "\n".join(failed) or "it was stopped while it started"
 
 
 def stop(settings: Settings) -> StackState | None:
