@@ -1,0 +1,120 @@
+"""Parser: reads documents in processes that can be killed."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import orjson
+
+from processors.backends.readers.child import FRAME
+from processors.errors import Poison, Transient
+from processors.ports import Element
+
+CHILD: Final = "import sys; sys.path[:] = {path!r}; from processors.backends.readers.child import main; main()"
+ENVIRONMENT: Final = {
+    "DO_NOT_TRACK": "1",
+    "SCARF_NO_ANALYTICS": "1",
+    "UNSTRUCTURED_DISABLE_NOTICE": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+MAX_DOCUMENT_BYTES: Final = 256 * 1024 * 1024
+
+
+class DocumentParser:
+    """Reads pdf, docx, pptx, xlsx, html, md, eml, csv, txt and json.
+
+    A document is read in a process of its own class: one that hangs, crashes or grows is ended, and only that
+    document is poison. A process stays for the next document; several are started when several wait.
+    """
+
+    def __init__(self, *, timeout_s: float = 60.0, processes: int = 2) -> None:
+        self.timeout_s = timeout_s
+        self._slots = asyncio.Semaphore(processes)
+        self._idle: list[_Child] = []
+        self._busy: set[_Child] = set()
+
+    async def open(self) -> None:
+        self._idle.append(await _Child.start())
+
+    async def close(self) -> None:
+        children = [*self._idle, *self._busy]
+        self._idle.clear()
+        for child in children:
+            await child.kill()
+
+    async def check(self) -> str:
+        elements = await self.parse(b"ready", media_type="text/plain", filename="check.txt")
+        return f"reading process answers ({len(elements)} element)"
+
+    async def parse(self, data: bytes, *, media_type: str, filename: str) -> Sequence[Element]:
+        if len(data) > MAX_DOCUMENT_BYTES:
+            raise Poison("too-large", f"{filename!r} has {len(data):,} bytes; at most {MAX_DOCUMENT_BYTES:,}: split it")
+        header = orjson.dumps({"media_type": media_type, "filename": filename})
+        async with self._slots:
+            reply = orjson.loads(await self._ask(header, data, filename))
+        if "code" in reply:
+            raise Poison(reply["code"], reply["detail"])
+        return [Element(kind=kind, text=text, page=page, depth=depth) for kind, text, page, depth in reply["elements"]]
+
+    async def _ask(self, header: bytes, data: bytes, filename: str) -> bytes:
+        child = self._idle.pop() if self._idle else await _Child.start()
+        self._busy.add(child)
+        answered = False
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                reply = await child.ask(header, data)
+            answered = True
+            return reply
+        except TimeoutError:
+            raise Poison(
+                "parse-timeout", f"{filename!r} was not read within {self.timeout_s:g} s: split or simplify it"
+            ) from None
+        except (EOFError, OSError):
+            raise Poison("unreadable", f"{filename!r} made its reader crash: save it anew, or split it") from None
+        finally:
+            self._busy.discard(child)
+            if answered:
+                self._idle.append(child)
+            else:
+                await child.kill()
+
+
+class _Child:
+    """A reading process and the pipes to it."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+
+    @classmethod
+    async def start(cls) -> "_Child":
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-c",
+                CHILD.format(path=sys.path),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env={**os.environ, **ENVIRONMENT},
+            )
+        except OSError as error:
+            raise Transient(f"cannot start a reading process: {error}") from error
+        return cls(process)
+
+    async def ask(self, header: bytes, data: bytes) -> bytes:
+        assert self.process.stdin
+        assert self.process.stdout
+        for part in (header, data):
+            self.process.stdin.write(FRAME.pack(len(part)))
+            self.process.stdin.write(part)
+        await self.process.stdin.drain()
+        (size,) = FRAME.unpack(await self.process.stdout.readexactly(FRAME.size))
+        return await self.process.stdout.readexactly(size)
+
+    async def kill(self) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()

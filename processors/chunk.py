@@ -1,0 +1,106 @@
+"""Chunk: documents in, slices of their passages out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from processors import chunking
+from processors.errors import Poison
+from processors.ports import Element, ObjectStore, Parser
+from schemas import (
+    Chunk as Passage,
+)
+from schemas import (
+    ChunksExtracted,
+    Claim,
+    Document,
+    DocumentDeleted,
+    DocumentPublished,
+    InlineText,
+    digest,
+)
+
+MAX_SLICE_CHUNKS = 64
+MAX_SLICE_CHARS = 256 * 1024
+"""With a record limit of 4 MB this leaves room for JSON escapes and for the vectors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Read a published document and cut it into passages, in slices that fit one Kafka record.
+
+    Deletions pass through, so that they stay in order behind the versions before them.
+    """
+
+    parser: Parser
+    objects: ObjectStore
+    rules: chunking.ChunkingRules
+    max_chunks: int = 20_000
+
+    async def __call__(
+        self, event: DocumentPublished | DocumentDeleted, /
+    ) -> Sequence[ChunksExtracted | DocumentDeleted]:
+        if isinstance(event, DocumentDeleted):
+            return [event]
+        name = event.filename or event.document_id
+        data, media_type = await self._content(event)
+        elements = await self.parser.parse(data, media_type=media_type, filename=name)
+        rule = self.rules.rule(media_type=event.media_type, profile=event.profile)
+        passages = chunking.chunks(elements, rule)
+        if len(passages) > self.max_chunks:
+            raise Poison("too-large", f"{name!r} gives {len(passages):,} chunks; at most {self.max_chunks:,}: split it")
+        document = _document(event, passages, title=event.title or _heading(elements) or name)
+        slices = list(_slices(passages))
+        return [
+            ChunksExtracted(document=document, slice=number, slices=len(slices), chunks=tuple(part))
+            for number, part in enumerate(slices)
+        ]
+
+    async def _content(self, event: DocumentPublished) -> tuple[bytes, str]:
+        source = event.source
+        if isinstance(source, InlineText):
+            return source.text.encode("utf-8", "replace"), f"{event.media_type}; charset=utf-8"
+        return (await self.objects.get(source) if isinstance(source, Claim) else source.data), event.media_type
+
+
+def _heading(elements: Sequence[Element]) -> str:
+    return next((element.text[:512] for element in elements if element.kind == "title"), "")
+
+
+def _document(event: DocumentPublished, passages: Sequence[Passage], *, title: str) -> Document:
+    return Document(
+        tenant=event.tenant,
+        document_id=event.document_id,
+        version=event.version,
+        published_at=event.published_at,
+        media_type=event.media_type,
+        title=title,
+        metadata=event.metadata,
+        readers=event.readers,
+        digest=digest(_identity(event, passages, title)),
+        chunk_count=len(passages),
+    )
+
+
+def _identity(event: DocumentPublished, passages: Sequence[Passage], title: str) -> Iterator[str]:
+    """All that a search can see of a document, in an order that does not depend on how it was written down."""
+    yield title
+    yield event.media_type
+    yield orjson.dumps(event.metadata, option=orjson.OPT_SORT_KEYS).decode()
+    yield orjson.dumps(sorted(set(event.readers))).decode()
+    for passage in passages:
+        yield passage.text_hash
+        yield orjson.dumps([passage.page, passage.section]).decode()
+
+
+def _slices(passages: Sequence[Passage]) -> Iterator[list[Passage]]:
+    part: list[Passage] = []
+    chars = 0
+    for passage in passages:
+        if part and (len(part) == MAX_SLICE_CHUNKS or chars + len(passage.text) > MAX_SLICE_CHARS):
+            yield part
+            part, chars = [], 0
+        part.append(passage)
+        chars += len(passage.text)
+    yield part
