@@ -5,7 +5,7 @@ Common to all: construction is free of I/O and imports no client library; `open`
 `Transient` where the service may recover and `Poison` where this input never works, and nothing else.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
@@ -18,6 +18,7 @@ from schemas import (
     Chunk,
     ChunksEmbedded,
     Claim,
+    Document,
     DocumentId,
     Passage,
     Scalar,
@@ -134,13 +135,27 @@ class Search:
     text: str
     vector: Vectors
     """Shape (dimensions,)."""
+    model: str
+    """Fingerprint of the model that made the vector."""
     limit: int
     principals: tuple[str, ...] = ()
     filters: Mapping[str, Scalar | tuple[Scalar, ...]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the index holds of one version of a document."""
+
+    chunks: int
+    embedded: int
+    """Of these, chunks whose vector was computed for this version; the others were reused."""
+
+
 class Index(Port, Protocol):
-    """Holds chunks and heads. Each write is idempotent, so that every step can be repeated from its event."""
+    """Holds chunks and heads. Each write is idempotent, so that every step can be repeated from its event.
+
+    A write or a search with another model than the first write's is refused: Poison `model-mismatch`.
+    """
 
     async def head(self, tenant: Tenant, document_id: DocumentId) -> Head | None:
         """Read your writes: never older than the last `flip` that returned."""
@@ -156,12 +171,12 @@ class Index(Port, Protocol):
         """Store a slice's chunks, invisible until the head names their version."""
         ...
 
-    async def count(self, tenant: Tenant, document_id: DocumentId, version: int) -> int:
-        """How many chunks of this version are stored."""
+    async def count(self, document: Document) -> Stored:
+        """How many chunks of this version and digest are stored."""
         ...
 
     async def flip(self, head: Head) -> None:
-        """Make `head` the document's head. The rows of `rows_version` must be written before."""
+        """Make `head` the document's head, unless a newer one is there. Its rows must be written before."""
         ...
 
     async def erase(self, tenant: Tenant, document_id: DocumentId, *, up_to_version: int) -> Mapping[str, int]:
@@ -215,6 +230,6 @@ class Generator(Port, Protocol):
         """Name of the model for the answer's record; known after `open`."""
         ...
 
-    def generate(self, question: str, passages: Sequence[Passage]) -> AsyncIterator[Fragment]:
+    def generate(self, question: str, passages: Sequence[Passage]) -> AsyncGenerator[Fragment, None]:
         """The answer, piece by piece. Closing the iterator stops the generation where it runs."""
         ...

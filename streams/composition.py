@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from processors.ports import Embedder, Generator, Index, ObjectStore, Parser, Reranker
 from schemas import AnswerMode
 from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from processors.backends.sentence_vectors import SentenceVectors
 
 P = TypeVar("P")
 
@@ -64,9 +67,15 @@ class Backends:
         def embedded(url: str) -> Reranker:
             from processors.backends.sentences import SentenceReranker
 
-            return SentenceReranker(self.embedder)
+            return SentenceReranker(self._sentence_vectors)
 
         return _backend("reranker", self.settings.reranker, {"embedded": embedded})
+
+    @cached_property
+    def _sentence_vectors(self) -> "SentenceVectors":
+        from processors.backends.sentence_vectors import SentenceVectors
+
+        return SentenceVectors(self.embedder)
 
     @cached_property
     def generators(self) -> dict[AnswerMode, Generator]:
@@ -79,7 +88,7 @@ class Backends:
         from processors.backends.sentences import SentenceExtractor
 
         return {
-            "extractive": SentenceExtractor(self.embedder),
+            "extractive": SentenceExtractor(self._sentence_vectors),
             "generative": _backend(
                 "generator", self.settings.generator_url, {"openai+http": openai, "openai+https": openai}
             ),

@@ -1,0 +1,23 @@
+"""Rerank: candidates in, evidence out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from processors.ports import Reranker
+from schemas import PassagesRanked, PassagesRetrieved
+
+
+@dataclass(frozen=True, slots=True)
+class Rerank:
+    """Keep the passages that answer the question best, best first, each with its score."""
+
+    reranker: Reranker
+
+    async def __call__(self, event: PassagesRetrieved, /) -> Sequence[PassagesRanked]:
+        scores = await self.reranker.rerank(event.query.text, event.passages)
+        judged = [
+            replace(passage, scores={**passage.scores, "rerank": score})
+            for passage, score in zip(event.passages, scores, strict=True)
+        ]
+        judged.sort(key=lambda passage: -passage.scores["rerank"])
+        return [PassagesRanked(query=event.query, passages=tuple(judged[: event.query.top_k]))]
