@@ -7,9 +7,8 @@ from typing import Any
 
 import faust
 from faust.app.base import BootStrategy
-from faust.events import EventT
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP
+from faust.types import TP, EventT
 
 from streams.runtime.errors import Fatal
 from streams.runtime.intake import Handle, Intake
@@ -70,7 +69,7 @@ class _Group:
         self.intake = intake
         self.app = _App(group, **{**SETTINGS, **options})
         self.app.transport = _Transport(self.app.conf.broker_consumer, self.app)
-        self.app.on_partitions_revoked.connect(self._on_revoked)
+        self.app.on_partitions_revoked.connect(self._on_revoked)  # type: ignore[arg-type]
         channel = self.app.topic(topic, key_type=bytes, value_type=bytes, acks=False)
         self.app.agent(channel, name=f"{group}-agent", concurrency=1)(self._consume)
         self.accepting = True
@@ -85,7 +84,8 @@ class _Group:
             raise Fatal("broker-lost", f"the consumer of {self.app.conf.id} crashed: {self.app.crash_reason!r}")
         due = self.intake.offsets.due(self.app.consumer_generation_id)
         positions = {TP(topic, partition): position for (topic, partition), position in due.items()}
-        if positions and await self.app.consumer._commit(positions):
+        consumer: Any = self.app.consumer
+        if positions and await consumer._commit(positions):
             self.intake.offsets.committed(due)
 
     async def stop(self, *, grace_s: float) -> None:
@@ -133,7 +133,8 @@ class FaustEngine:
         try:
             await asyncio.gather(*(group.start() for group in self._groups))
             on_ready()
-            await asyncio.wait({stopped, commits, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+            waited: set[asyncio.Future[Any]] = {stopped, commits, self._failed}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (stopped, commits):
                 task.cancel()
@@ -154,7 +155,7 @@ class FaustEngine:
             self._failed.set_exception(error)
 
 
-def _record(event: EventT) -> Record:
+def _record(event: EventT[bytes]) -> Record:
     message = event.message
     return Record(
         topic=message.topic,

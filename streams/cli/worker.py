@@ -1,0 +1,31 @@
+"""`headwater worker`: run stages of the pipelines until stopped."""
+
+from typing import Annotated
+
+import typer
+
+from streams.cli.sources import load_settings
+
+
+def worker(
+    stages: Annotated[
+        str, typer.Option(help="Stages to host, with commas between them; all of them where none is named.")
+    ] = "",
+) -> None:
+    """Run stages of the pipelines until SIGTERM or Ctrl-C, then finish what is in hand.
+
+    Logs are JSON lines on standard error; `worker ready` says that records are being read. Exit code 0: stopped;
+    1: a backend or the broker was away for too long, or too many bugs; 2: the settings cannot work.
+    """
+    settings = load_settings()
+
+    import asyncio
+
+    from opentelemetry import trace
+
+    from streams import logs
+    from streams.worker import serve
+
+    logs.configure(settings.log_level)
+    names = [name.strip() for name in stages.split(",") if name.strip()]
+    raise typer.Exit(asyncio.run(serve(settings, names, tracer=trace.get_tracer("headwater"))))

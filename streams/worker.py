@@ -1,0 +1,243 @@
+"""The worker: hosts stages of the pipelines until told to stop."""
+
+import asyncio
+import dataclasses
+import logging
+import random
+import signal
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar
+
+from opentelemetry.trace import Tracer
+
+from processors.errors import Poison, Transient
+from processors.ports import Index, Port
+from schemas import SchemaError, decode
+from streams.composition import Backends, UnknownBackend
+from streams.pipelines import Ports, ingest, query
+from streams.runtime.clock import SystemClock
+from streams.runtime.engines.faust import FaustEngine
+from streams.runtime.engines.librdkafka import faust_options
+from streams.runtime.errors import Fatal
+from streams.runtime.handler import Handler
+from streams.runtime.headers import Incoming
+from streams.runtime.interrupts import Cancelled, Interrupts
+from streams.runtime.outbox import Outbox
+from streams.runtime.producer import KafkaBroker
+from streams.runtime.records import Record
+from streams.runtime.retry import Retry
+from streams.runtime.segments import Segment, SegmentError, hosted, segments
+from streams.runtime.work import Work
+from streams.settings import Settings
+from streams.tail import Tail
+from streams.topics import CANCELLATIONS, MAX_RECORD_BYTES
+from streams.wiring import Topic
+
+log = logging.getLogger("headwater.worker")
+
+SWEEP_EVERY_S = 5.0
+"""Superseded chunks stay this long at most beyond the index's staleness bound."""
+GRACE_S = 10.0
+"""What is in hand may take this long to finish after SIGTERM: Kubernetes kills after 30 s."""
+
+T = TypeVar("T")
+
+
+class ConfigError(Exception):
+    """The settings cannot work; the message says what and what to do."""
+
+
+class Worker:
+    """Stages, the ports that they need, and an engine underneath."""
+
+    def __init__(
+        self, settings: Settings, stages: Sequence[str], *, tracer: Tracer, ports: Ports | None = None
+    ) -> None:
+        """Raises ConfigError. Without I/O: `run` does that."""
+        self._settings = settings
+        self._tracer = tracer
+        self._clock = SystemClock()
+        self._retry = Retry()
+        self._cancelled = Cancelled(self._clock)
+        self._broker = KafkaBroker(settings.kafka_config, max_record_bytes=MAX_PRODUCED_BYTES)
+        try:
+            self._segments = _hosted(settings, stages, ports or Backends(settings))
+        except (SegmentError, UnknownBackend, ValueError) as error:
+            raise ConfigError(str(error)) from error
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Host the stages until `stop` is set. Raises ConfigError and Fatal."""
+        async with AsyncExitStack() as resources:
+            if await _unless(stop, self._open(resources)) is None:
+                return
+            engine = FaustEngine(
+                faust_options(self._settings.kafka_config),
+                max_events=self._settings.window_events,
+                max_bytes=self._settings.window_bytes,
+            )
+            for segment in self._segments:
+                topic = self._settings.topic_prefix + segment.source.name
+                engine.host(segment.group(self._settings.topic_prefix), topic, self._handler(segment))
+            await self._consume(engine, stop)
+
+    async def _consume(self, engine: FaustEngine, stop: asyncio.Event) -> None:
+        sweeps = [asyncio.create_task(self._sweep(index)) for index in self._swept()]
+        try:
+            consuming = asyncio.create_task(engine.run(stop, on_ready=self._ready, grace_s=GRACE_S))
+            done, _ = await asyncio.wait({consuming, *sweeps}, return_when=asyncio.FIRST_COMPLETED)
+            if consuming not in done:
+                stop.set()
+            await consuming
+            for task in done:
+                task.result()
+        finally:
+            for sweep in sweeps:
+                sweep.cancel()
+
+    async def _open(self, resources: AsyncExitStack) -> bool:
+        await self._broker.open()
+        resources.push_async_callback(self._broker.close)
+        await self._check_topics()
+        if any(segment.pipeline.name == "query" for segment in self._segments):
+            cancellations = Tail(self._settings.kafka_config, self._settings.topic_prefix + CANCELLATIONS.name)
+            resources.push_async_callback(cancellations.close)
+            await cancellations.open()
+            cancellations.follow(self._cancel)
+        ports = _ports(self._segments)
+        for port in ports:
+            resources.push_async_callback(port.close)
+        await asyncio.gather(*(self._open_port(port) for port in ports))
+        return True
+
+    async def _open_port(self, port: Port) -> None:
+        try:
+            await self._patiently(port.open)
+        except Poison as error:
+            raise ConfigError(f"{type(port).__name__} does not open: {error.detail}") from error
+
+    async def _check_topics(self) -> None:
+        """Raises ConfigError where a topic is missing: a consumer would wait for it in silence."""
+        there = await self._patiently(self._topics)
+        missing = [name for name in self._needed() if name not in there]
+        if missing:
+            address = self._settings.kafka_url
+            raise ConfigError(f"the broker at {address} has no topic {', '.join(missing)}; `headwater topics apply`")
+
+    async def _topics(self) -> Mapping[str, int]:
+        try:
+            return await self._broker.partitions()
+        except ConnectionError as error:
+            raise Transient(str(error)) from error
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        def on_retry(failed: int, error: Transient, delay_s: float) -> None:
+            log.warning("waiting", extra={"attempt": failed, "reason": error.reason, "delay_s": round(delay_s, 3)})
+
+        return await self._retry.run(attempt, clock=self._clock, on_retry=on_retry)
+
+    def _needed(self) -> Iterator[str]:
+        for segment in self._segments:
+            sinks = (segment.stages[-1].sink, segment.pipeline.failures)
+            yield self._settings.topic_prefix + segment.source.name
+            yield from (self._settings.topic_prefix + stage.source.dead_letter_name for stage in segment.stages)
+            yield from (self._settings.topic_prefix + sink.name for sink in sinks if isinstance(sink, Topic))
+
+    def _handler(self, segment: Segment) -> Handler:
+        prefix = self._settings.topic_prefix
+        outbox = Outbox(self._broker, prefix=prefix, clock=self._clock, max_record_bytes=MAX_RECORD_BYTES)
+        work = Work(
+            outbox=outbox, interrupts=Interrupts(self._clock, self._cancelled), retry=self._retry, clock=self._clock
+        )
+        return Handler(
+            segment=segment,
+            prefix=prefix,
+            broker=self._broker,
+            outbox=outbox,
+            work=work,
+            clock=self._clock,
+            tracer=self._tracer,
+        )
+
+    def _cancel(self, records: Sequence[Record]) -> None:
+        for record in records:
+            try:
+                event = decode(record.value, Incoming.of(record.headers).ce_type, CANCELLATIONS.events)
+            except SchemaError as error:
+                log.warning("unreadable cancellation", extra={"offset": record.offset, "reason": str(error)})
+            else:
+                self._cancelled.add(event.query_id)
+
+    def _swept(self) -> Sequence[Index]:
+        upserts = [stage for segment in self._segments for stage in segment.stages if stage.name == "upsert"]
+        return [stage.processor.index for stage in upserts if hasattr(stage.processor, "index")]
+
+    async def _sweep(self, index: Index) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S * (0.5 + random.random()))  # noqa: S311 - spreads workers out
+            try:
+                await index.sweep()
+            except Transient as error:
+                log.info("sweep postponed", extra={"reason": error.reason})
+
+    def _ready(self) -> None:
+        stages = [stage.name for segment in self._segments for stage in segment.stages]
+        log.info("worker ready", extra={"stages": stages})
+
+
+MAX_PRODUCED_BYTES = 16 * MAX_RECORD_BYTES
+"""Before compression, which is not what the broker's limit counts: a dead letter is as large as its original."""
+
+
+def _hosted(settings: Settings, stages: Sequence[str], ports: Ports) -> tuple[Segment, ...]:
+    return hosted(
+        [
+            *segments(ingest(ports, settings), settings.ingest_segments),
+            *segments(query(ports, settings), settings.query_segments),
+        ],
+        stages,
+    )
+
+
+def _ports(hosted_segments: Sequence[Segment]) -> Sequence[Port]:
+    """The ports of the hosted processors, each once."""
+    found: dict[int, Port] = {}
+    for segment in hosted_segments:
+        for stage in segment.stages:
+            if not dataclasses.is_dataclass(stage.processor):
+                continue
+            for field in dataclasses.fields(stage.processor):
+                value: Any = getattr(stage.processor, field.name)
+                values = value.values() if isinstance(value, Mapping) else (value,)
+                found.update({id(each): each for each in values if isinstance(each, Port)})
+    return list(found.values())
+
+
+async def _unless(stop: asyncio.Event, work: Awaitable[T]) -> T | None:
+    """The result of `work`, or none where `stop` was set first."""
+    working = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return await working if working.done() else None
+    finally:
+        stopping.cancel()
+        working.cancel()
+
+
+async def serve(settings: Settings, stages: Sequence[str], *, tracer: Tracer) -> int:
+    """Run a worker in this process until SIGTERM or SIGINT; the exit code: 0 clean, 1 fatal, 2 wrong settings."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    try:
+        await Worker(settings, stages, tracer=tracer).run(stop)
+    except ConfigError as error:
+        log.error("wrong settings", extra={"reason": str(error)})
+        return 2
+    except Fatal as error:
+        log.critical("worker stops", extra={"code": error.code, "reason": error.detail})
+        return 1
+    log.info("worker stopped")
+    return 0
