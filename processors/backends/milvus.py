@@ -1,0 +1,312 @@
+"""Milvus: chunks and heads in two collections, searched by meaning and by words at once."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from processors.backends.milvus_client import MAX_ROWS, CollectionMissing, MilvusClient, NotLoaded, Row
+from processors.backends.milvus_rows import (
+    CHUNK_FIELDS,
+    DELETED,
+    HEAD_FIELDS,
+    PASSAGE_FIELDS,
+    all_rows_of,
+    among,
+    chunk_of,
+    chunk_rows,
+    document_key,
+    head_of,
+    head_row,
+    passage_of,
+    quoted,
+    rows_of,
+    visible,
+)
+from processors.errors import Poison
+from processors.ports import Head, Search, Stored, Vectors
+from schemas import Chunk, ChunksEmbedded, Document, DocumentId, Passage, Tenant
+
+SWEEP_AFTER_S = 10.0
+"""Beyond the staleness bound: longer than any search runs."""
+DOCUMENTS_PER_SWEEP = 64
+"""Named in one delete expression."""
+FLUSH_ROWS = 256
+"""Milvus Lite scans unflushed rows in Python: 1,000 of them cost a search 190 ms, a flush of 256 takes 60 ms."""
+DENSE_WEIGHT = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    fingerprint: str
+    dimensions: int
+
+    def __str__(self) -> str:
+        return f"{self.fingerprint!r} ({self.dimensions} dimensions)"
+
+
+class MilvusIndex:
+    """An Index in a Milvus cluster or in Milvus Lite, at `milvus+http(s)://host:port/collection`."""
+
+    def __init__(self, url: str, token: str = "", *, staleness_s: float = 0.0) -> None:
+        parts = urlsplit(url.removeprefix("milvus+"))
+        self.name = parts.path.strip("/") or "headwater"
+        self.staleness_s = staleness_s
+        """How much older than its start a search's snapshot may be: 0 reads what is written."""
+        self._heads = f"{self.name}_heads"
+        self._client = MilvusClient(f"{parts.scheme}://{parts.netloc}", token=token)
+        self._loaded: set[str] = set()
+        self._model = _Model("", 0)
+        self._creating = asyncio.Lock()
+        self._writing = asyncio.Lock()
+        self._unflushed = 0
+        self._superseded: dict[str, float] | None = None
+        """Documents with rows that nobody will need, by the time of their flip; none: not looked yet."""
+
+    async def open(self) -> None:
+        await self._client.open()
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def check(self) -> str:
+        about = f"milvus {await self._client.call('get_server_version')}, collection {self.name!r}"
+        if not await self._exists(self.name):
+            return f"{about}: nothing written yet"
+        statistics = await self._call("get_collection_stats", self.name)
+        return f"{about}: {statistics['row_count']} rows, vectors of {self._model}"
+
+    async def head(self, tenant: Tenant, document_id: DocumentId) -> Head | None:
+        rows = await self._query(self._heads, among("document", [document_key(tenant, document_id)]), HEAD_FIELDS)
+        return max(map(head_of, rows), key=lambda head: head.version, default=None)
+
+    async def vectors(
+        self, tenant: Tenant, document_id: DocumentId, text_hashes: Sequence[str], *, model: str
+    ) -> Mapping[str, Vectors]:
+        head = await self.head(tenant, document_id)
+        if head is None or head.rows_version is None or head.model != model or not text_hashes:
+            return {}
+        live = rows_of(tenant, document_id, version=head.rows_version, content=head.digest)
+        rows = await self._query(self.name, f"{live} and {among('text_hash', text_hashes)}", ("text_hash", "dense"))
+        return {row["text_hash"]: np.asarray(row["dense"], dtype=np.float32) for row in rows}
+
+    async def write(self, event: ChunksEmbedded) -> None:
+        rows = chunk_rows(event)
+        await self._prepare_chunks(_Model(event.model, event.dimensions))
+        async with self._writing:  # Milvus Lite does not promise more than one writer
+            await self._call("upsert", self.name, rows)
+            self._unflushed += len(rows)
+            if self._unflushed >= FLUSH_ROWS:
+                await self._flush()
+
+    async def count(self, document: Document) -> Stored:
+        version = rows_of(document.tenant, document.document_id, version=document.version, content=document.digest)
+        rows = await self._query(self.name, version, ("embedded",))
+        return Stored(len(rows), sum(row["embedded"] for row in rows))
+
+    async def flip(self, head: Head) -> None:
+        await self._prepare_heads()
+        await self._call("upsert", self._heads, [head_row(head)])
+        if self._superseded is not None:
+            self._superseded[document_key(head.tenant, head.document_id)] = time.time()
+
+    async def erase(self, tenant: Tenant, document_id: DocumentId, *, up_to_version: int) -> Mapping[str, int]:
+        if not await self._exists(self.name):
+            return {self.name: 0}
+        expression = f"{all_rows_of(tenant, document_id)} and version <= {up_to_version}"
+        return {self.name: await self._delete(self.name, expression)}
+
+    async def search(self, search: Search) -> Sequence[Passage]:
+        if not await self._exists(self.name):
+            return []
+        self._match(_Model(search.model, search.vector.shape[0]))
+        passages, dropped = await self._found(search, search.limit + max(10, search.limit // 5))
+        if len(passages) < search.limit and dropped:
+            passages, _ = await self._found(search, 4 * search.limit)
+        return passages[: search.limit]
+
+    async def heads(self, tenant: Tenant, *, limit: int = 1000) -> Sequence[Head]:
+        rows = await self._query(self._heads, among("tenant", [tenant]), HEAD_FIELDS)
+        newest: dict[str, Head] = {}
+        for head in sorted(map(head_of, rows), key=lambda head: head.version):
+            newest[head.document_id] = head
+        live = (head for head in newest.values() if head.rows_version is not None)
+        return sorted(live, key=lambda head: head.document_id)[:limit]
+
+    async def chunks(self, tenant: Tenant, document_id: DocumentId) -> Sequence[Chunk]:
+        head = await self.head(tenant, document_id)
+        if head is None or head.rows_version is None:
+            return []
+        live = rows_of(tenant, document_id, version=head.rows_version, content=head.digest)
+        rows = await self._query(self.name, live, CHUNK_FIELDS)
+        return sorted(map(chunk_of, rows), key=lambda chunk: chunk.ordinal)
+
+    async def sweep(self) -> int:
+        if self._superseded is None:
+            rows = await self._query(self._heads, "version > 0", ("document", "flipped_at_us"))
+            self._superseded = {row["document"]: row["flipped_at_us"] / 1e6 for row in rows}
+        due = time.time() - self.staleness_s - SWEEP_AFTER_S
+        documents = [document for document, flipped_at in self._superseded.items() if flipped_at <= due]
+        swept = 0
+        for start in range(0, len(documents), DOCUMENTS_PER_SWEEP):
+            some = documents[start : start + DOCUMENTS_PER_SWEEP]
+            swept += await self._sweep(some, due)
+            for document in some:
+                self._superseded.pop(document, None)
+        async with self._writing:
+            if self._unflushed:
+                await self._flush()
+        return swept
+
+    async def _sweep(self, documents: Sequence[str], due: float) -> int:
+        rows = await self._query(self._heads, among("document", documents), HEAD_FIELDS)
+        garbage, heads = [], []
+        for document, versions in _by_document(rows).items():
+            newest, *older = versions
+            if newest["flipped_at_us"] / 1e6 > due:
+                continue
+            garbage.append(
+                f"(document == {quoted(document)} and version <= {newest['version']} and "
+                f"(version != {newest['rows_version']} or digest != {quoted(newest['digest'])}))"
+            )
+            heads += [row["id"] for row in older]
+        deleted = 0
+        if garbage and await self._exists(self.name):
+            deleted = await self._delete(self.name, " or ".join(garbage))
+        if heads:
+            await self._delete(self._heads, among("id", heads))
+        return deleted
+
+    async def _found(self, search: Search, fetch: int) -> tuple[list[Passage], bool]:
+        """Passages of the versions that this search may see, best first, and whether others were dropped."""
+        started_us = (time.time() - self.staleness_s) * 1e6
+        hits = await self._guarded(
+            lambda: self._client.hybrid_search(
+                self.name,
+                vector=search.vector,
+                text=search.text,
+                expression=visible(search),
+                limit=fetch,
+                fields=PASSAGE_FIELDS,
+            )
+        )
+        if not hits:
+            return [], False
+        documents = sorted({hit["document"] for hit in hits})
+        heads = _by_document(await self._query(self._heads, among("document", documents), HEAD_FIELDS))
+        live = {document: _live(versions, started_us) for document, versions in heads.items()}
+        kept = [hit for hit in hits if (hit["version"], hit["digest"]) == live.get(hit["document"])]
+        return _ranked(kept, search.vector), len(kept) < len(hits)
+
+    async def _exists(self, collection: str) -> bool:
+        """Whether anything was written to the collection yet; if so, it is loaded now."""
+        if collection in self._loaded:
+            return True
+        if not await self._client.exists(collection):
+            return False
+        await self._client.load(collection)
+        if collection == self.name:
+            self._model = _Model(*await self._client.model(collection))
+        self._loaded.add(collection)
+        return True
+
+    async def _prepare_chunks(self, given: _Model) -> None:
+        async with self._creating:
+            if not await self._exists(self.name):
+                await self._client.create_chunks(self.name, model=given.fingerprint, dimensions=given.dimensions)
+                await self._exists(self.name)
+        self._match(given)
+
+    async def _prepare_heads(self) -> None:
+        async with self._creating:
+            if not await self._exists(self._heads):
+                await self._client.create_heads(self._heads)
+                await self._exists(self._heads)
+
+    def _match(self, given: _Model) -> None:
+        if given != self._model:
+            raise Poison(
+                "model-mismatch",
+                f"{given} cannot share collection {self.name!r} with vectors of {self._model}: "
+                "set the embedder back, or name a new collection in the index URL and ingest again",
+            )
+
+    async def _query(self, collection: str, expression: str, fields: Sequence[str]) -> list[Row]:
+        if not await self._exists(collection):
+            return []
+        return list(
+            await self._call("query", collection, filter=expression, output_fields=list(fields), limit=MAX_ROWS)
+        )
+
+    async def _delete(self, collection: str, expression: str) -> int:
+        deleted = await self._call("delete", collection, filter=expression)
+        # pymilvus returns the keys where the server names them, and a count where it does not.
+        return len(deleted) if isinstance(deleted, list) else int(deleted["delete_count"])
+
+    async def _flush(self) -> None:
+        """Only for Milvus Lite: a cluster seals its segments by itself and limits how often one may ask."""
+        self._unflushed = 0
+        if self._client.is_lite:
+            for collection in self._loaded:
+                await self._call("flush", collection)
+
+    async def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
+        return await self._guarded(lambda: self._client.call(method, *arguments, **options))
+
+    async def _guarded(self, attempt: Any) -> Any:
+        """The result of `attempt`, also across a restart of the server."""
+        try:
+            return await attempt()
+        except NotLoaded:
+            for collection in self._loaded:
+                await self._client.load(collection)
+            return await attempt()
+        except CollectionMissing:
+            self._loaded.clear()
+            raise
+
+
+def _by_document(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Each document's head rows, newest version first."""
+    grouped: dict[str, list[Row]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: -row["version"]):
+        grouped[row["document"]].append(row)
+    return grouped
+
+
+def _live(heads: Sequence[Row], snapshot_us: float) -> tuple[int, str]:
+    """Version and digest of the rows that a search of this snapshot keeps, given a document's heads, newest first.
+
+    A head that is newer than the snapshot names rows that the snapshot may lack, so the one before it counts, whose
+    rows nobody sweeps yet. A deletion counts at once, and where every head is newer the oldest one does.
+    """
+    if heads[0]["rows_version"] == DELETED:
+        return DELETED, ""
+    settled = [head for head in heads if head["flipped_at_us"] <= snapshot_us]
+    head = (settled or heads[-1:])[0]
+    return head["rows_version"], head["digest"]
+
+
+def _ranked(hits: Sequence[Row], vector: Vectors) -> list[Passage]:
+    """Weighted sum of both scores, each standardised over the candidates."""
+    if not hits:
+        return []
+    dense = np.asarray([hit["dense"] for hit in hits], dtype=np.float32) @ vector
+    bm25 = np.abs(np.asarray([hit["distance"] for hit in hits], dtype=np.float32))  # some versions give it negative
+    fused = DENSE_WEIGHT * _standardised(dense) + (1 - DENSE_WEIGHT) * _standardised(bm25)
+    return [
+        passage_of(
+            hits[i], {"dense": round(float(dense[i]), 6), "bm25": round(float(bm25[i]), 6), "fused": float(fused[i])}
+        )
+        for i in np.argsort(-fused, kind="stable")
+    ]
+
+
+def _standardised(scores: Vectors) -> Vectors:
+    spread = float(scores.std())
+    return (scores - scores.mean()) / spread if spread > 0 else np.zeros_like(scores)

@@ -1,0 +1,225 @@
+"""The only place that knows pymilvus: connecting, two schemas, and its errors in our words."""
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+from processors.errors import Poison, Transient
+from processors.ports import Vectors
+
+CALL_TIMEOUT_S = 10.0
+LOAD_TIMEOUT_S = 60.0
+MAX_VARCHAR_BYTES = 65_535
+"""What a Milvus VARCHAR holds at most."""
+MAX_ROWS = 16_384
+"""What a Milvus query returns at most."""
+MODEL_PROPERTY = "headwater.model"
+"""A collection's property with the fingerprint of the model that all its vectors come from."""
+
+RATE_LIMIT, FORCE_DENY, NOT_FOUND, NOT_LOADED = 8, 9, 100, 101
+BAD_INPUT = frozenset({6, 1100, 1101, 1801})
+"""Illegal argument in milvus-lite; parameter invalid, missing, and an invalid insert in a cluster."""
+
+Row = dict[str, Any]
+
+
+class MilvusClient:
+    """An asynchronous connection whose calls have a timeout and raise Transient or Poison only."""
+
+    def __init__(self, uri: str, *, token: str) -> None:
+        self.uri = uri
+        self._token = token
+        self._client: Any = None
+        self._pymilvus: Any = None
+        self.version = ""
+
+    async def open(self) -> None:
+        with _pandas_deferred():
+            import pymilvus
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs a traceback per failed attempt
+        self._pymilvus = pymilvus
+        self._client = pymilvus.AsyncMilvusClient(uri=self.uri, token=self._token)
+        self.version = str(await self.call("get_server_version"))
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    @property
+    def is_lite(self) -> bool:
+        return "lite" in self.version
+
+    async def call(self, method: str, *arguments: Any, timeout_s: float = CALL_TIMEOUT_S, **options: Any) -> Any:
+        """What pymilvus' `method` returns."""
+        import grpc
+
+        try:
+            return await getattr(self._client, method)(*arguments, timeout=timeout_s, **options)
+        except self._pymilvus.MilvusException as error:
+            raise self._translated(error, method) from error
+        except (grpc.RpcError, OSError) as error:
+            raise Transient(f"milvus at {self.uri}: {method}: {error or type(error).__name__}") from error
+
+    async def hybrid_search(
+        self, collection: str, *, vector: Vectors, text: str, expression: str, limit: int, fields: Sequence[str]
+    ) -> Sequence[Row]:
+        """The union of the `limit` nearest vectors and the `limit` best texts, each with its BM25 score as `distance`.
+
+        Weight 0 for the dense route and no normalisation leave the exact BM25 score (0 where only the vector is near);
+        the dense score is exact too, from the returned vector. Milvus returns one fused score and nothing else.
+        """
+        requests = [
+            self._pymilvus.AnnSearchRequest(
+                [vector], "dense", {"metric_type": "COSINE", "params": {"ef": max(64, 2 * limit)}}, limit, expression
+            ),
+            self._pymilvus.AnnSearchRequest([text], "sparse", {"metric_type": "BM25"}, limit, expression),
+        ]
+        ranker = self._pymilvus.WeightedRanker(0.0, 1.0, norm_score=False)
+        found = await self.call("hybrid_search", collection, requests, ranker, 2 * limit, output_fields=list(fields))
+        return [{**hit["entity"], "id": hit["id"], "distance": hit["distance"]} for hit in found[0]]
+
+    async def exists(self, collection: str) -> bool:
+        return bool(await self.call("has_collection", collection))
+
+    async def load(self, collection: str) -> None:
+        """Make a collection searchable, as it is not after a restart of the server."""
+        await self.call("load_collection", collection, timeout_s=LOAD_TIMEOUT_S)
+
+    async def model(self, collection: str) -> tuple[str, int]:
+        """Fingerprint and dimensions that a collection of chunks was created for."""
+        described = await self.call("describe_collection", collection)
+        dense = next(field for field in described["fields"] if field["name"] == "dense")
+        return str(described["properties"].get(MODEL_PROPERTY, "")), int(dense["params"]["dim"])
+
+    async def create_chunks(self, collection: str, *, model: str, dimensions: int) -> None:
+        index = self._index(
+            dense=("HNSW", "COSINE", {"M": 16, "efConstruction": 128}),
+            sparse=("SPARSE_INVERTED_INDEX", "BM25", {}),
+            document=("INVERTED", "", {}),
+        )
+        await self._create(collection, self._chunks_schema(dimensions), index, {MODEL_PROPERTY: model})
+
+    async def create_heads(self, collection: str) -> None:
+        index = self._index(anchor=("FLAT", "L2", {}), document=("INVERTED", "", {}))
+        await self._create(collection, self._heads_schema(), index, {})
+
+    async def _create(self, collection: str, schema: Any, index: Any, properties: Mapping[str, str]) -> None:
+        """Create a collection; harmless when another worker does the same."""
+        options: dict[str, Any] = {"properties": dict(properties), "consistency_level": "Strong"}
+        try:
+            await self.call("create_collection", collection, schema=schema, index_params=index, **options)
+        except (Transient, Poison):
+            if not await self.exists(collection):
+                raise
+
+    def _chunks_schema(self, dimensions: int) -> Any:
+        kind = self._pymilvus.DataType
+        schema = self._schema(
+            texts=("digest", "text_hash", "section", "title", "metadata", "readers", "labels"),
+            numbers=("ordinal", "page", "start", "end", "embedded"),
+        )
+        schema.add_field("text", kind.VARCHAR, max_length=MAX_VARCHAR_BYTES, enable_analyzer=True)
+        schema.add_field("dense", kind.FLOAT_VECTOR, dim=dimensions)
+        schema.add_field("sparse", kind.SPARSE_FLOAT_VECTOR)
+        bm25 = self._pymilvus.Function(
+            name="bm25",
+            function_type=self._pymilvus.FunctionType.BM25,
+            input_field_names=["text"],
+            output_field_names=["sparse"],
+        )
+        schema.add_function(bm25)
+        return schema
+
+    def _heads_schema(self) -> Any:
+        schema = self._schema(
+            texts=("digest", "model", "title", "media_type", "published_at"),
+            numbers=("rows_version", "previous_rows_version", "flipped_at_us", "chunk_count"),
+        )
+        # Milvus refuses a collection without a vector.
+        schema.add_field("anchor", self._pymilvus.DataType.FLOAT_VECTOR, dim=2)
+        return schema
+
+    def _schema(self, *, texts: Sequence[str], numbers: Sequence[str]) -> Any:
+        kind = self._pymilvus.DataType
+        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("id", kind.VARCHAR, max_length=64, is_primary=True)
+        schema.add_field("tenant", kind.VARCHAR, max_length=64, is_partition_key=True)
+        schema.add_field("document", kind.VARCHAR, max_length=64)
+        schema.add_field("version", kind.INT64)
+        for name in ("document_id", *texts):
+            schema.add_field(name, kind.VARCHAR, max_length=MAX_VARCHAR_BYTES)
+        for name in numbers:
+            schema.add_field(name, kind.INT64)
+        return schema
+
+    def _index(self, **fields: tuple[str, str, Mapping[str, Any]]) -> Any:
+        index = self._client.prepare_index_params()
+        for field, (kind, metric, params) in fields.items():
+            index.add_index(field, index_type=kind, metric_type=metric, params=dict(params))
+        return index
+
+    def _translated(self, error: Any, method: str) -> Poison | Transient:
+        said = f"milvus at {self.uri}: {method}: {error.message} (code {error.code})"
+        if error.code == NOT_FOUND:
+            return CollectionMissing(said)
+        if error.code == NOT_LOADED:
+            return NotLoaded(said)
+        client_side = type(error) is not self._pymilvus.MilvusException and error.code not in (RATE_LIMIT, FORCE_DENY)
+        bad_input = error.code in BAD_INPUT or error.is_input_error or client_side
+        unavailable = isinstance(error, self._pymilvus.MilvusUnavailableException) or "onnect" in type(error).__name__
+        return Poison("index-refused", said) if bad_input and not unavailable else Transient(said)
+
+
+class CollectionMissing(Transient):
+    """The collection was dropped behind our back; the next write creates it again."""
+
+
+class NotLoaded(Transient):
+    """The server restarted and has not loaded the collection."""
+
+
+@contextmanager
+def _pandas_deferred() -> Iterator[None]:
+    """Import pymilvus without pandas, which costs 1.2 s and 85 MB and serves only its data-frame arguments.
+
+    While pymilvus is imported it sees a `DataFrame` of which nothing is an instance unless pandas is there, and
+    functions that import the real ones when they are called. Nothing stays in `sys.modules`.
+    """
+    if "pandas" in sys.modules or "pymilvus" in sys.modules:
+        yield
+        return
+    pandas, types = ModuleType("pandas"), ModuleType("pandas.api.types")
+    setattr(pandas, "DataFrame", _DataFrame)  # noqa: B010 - a module has no such attribute for the type checker
+    for name in ("infer_dtype", "is_array_like", "is_float", "is_list_like", "is_scalar"):
+        setattr(types, name, _deferred(name))
+    stand_ins = {"pandas": pandas, "pandas.api.types": types}
+    sys.modules.update(stand_ins)
+    try:
+        yield
+    finally:
+        for name, stand_in in stand_ins.items():
+            if sys.modules.get(name) is stand_in:
+                del sys.modules[name]
+
+
+class _IfImported(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        pandas = sys.modules.get("pandas")
+        return pandas is not None and isinstance(instance, pandas.DataFrame)
+
+
+class _DataFrame(metaclass=_IfImported):
+    pass
+
+
+def _deferred(name: str) -> Any:
+    def called(*arguments: Any, **options: Any) -> Any:
+        import pandas.api.types
+
+        return getattr(pandas.api.types, name)(*arguments, **options)
+
+    return called
