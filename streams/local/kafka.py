@@ -14,7 +14,12 @@ from streams.settings import Settings
 
 HEAP = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 """340 MB resident and 1.8 s to start, measured; the defaults take a gigabyte."""
-LOGGING = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
+LOGGING = tuple(
+    f"-Dorg.slf4j.simpleLogger.{option}"
+    for option in ("defaultLogLevel=warn", "showDateTime=true", "dateTimeFormat=yyyy-MM-dd HH:mm:ss,SSS")
+)
+SESSION_MS = 4000
+"""After a kill -9 the node may not register again before its former session has ended; 9 s by default."""
 
 PROPERTIES = """\
 process.roles=broker,controller
@@ -34,6 +39,8 @@ log.segment.bytes=67108864
 log.index.size.max.bytes=1048576
 log.retention.bytes=268435456
 log.cleaner.dedupe.buffer.size=4194304
+broker.session.timeout.ms={session_ms}
+broker.heartbeat.interval.ms=500
 num.network.threads=2
 num.io.threads=4
 background.threads=2
@@ -72,9 +79,12 @@ def broker(settings: Settings, jars: Path) -> Part:
 
 
 def _properties(settings: Settings, data: Path) -> str:
-    local = settings.local
     return PROPERTIES.format(
-        port=local.kafka_port, controller=local.kafka_controller_port, data=data, max_bytes=DEAD_LETTER_MAX_BYTES
+        port=settings.local.kafka_port,
+        controller=settings.local.kafka_controller_port,
+        data=data,
+        max_bytes=DEAD_LETTER_MAX_BYTES,
+        session_ms=SESSION_MS,
     )
 
 
