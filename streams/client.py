@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
+from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, get_tracer
 
 from processors.errors import Poison
 from schemas import (
@@ -91,9 +91,9 @@ class Client:
     an argument is not what the wire contract allows. Spans go to `tracer`.
     """
 
-    def __init__(self, settings: Settings, tracer: Tracer) -> None:
+    def __init__(self, settings: Settings, tracer: Tracer | None = None) -> None:
         self._settings = settings
-        self._tracer = tracer
+        self._tracer = tracer or get_tracer("headwater.client")
         config = settings.kafka_config
         producing = {"delivery.timeout.ms": DELIVERY_MS, "log_level": 2, **config}
         self._broker = KafkaBroker(producing, max_record_bytes=MAX_RECORD_BYTES)
@@ -165,7 +165,7 @@ class Client:
         await self._announce(event)
         return event
 
-    async def receipt(self, event: DocumentPublished | DocumentDeleted, *, timeout_s: float = 60.0) -> Receipt:
+    async def receipt(self, event: DocumentPublished | DocumentDeleted, *, timeout_s: float | None = 60.0) -> Receipt:
         """What became of an event that this client sent. Raises NoReply."""
         try:
             async with asyncio.timeout(timeout_s):

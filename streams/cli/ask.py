@@ -1,0 +1,155 @@
+"""`headwater ask`: a question from the shell, its answer as it is written."""
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streams.cli.problems import FAILED, REJECTED
+from streams.cli.reporting import dim, explained, pairs, plain
+from streams.cli.sources import load_settings
+
+if TYPE_CHECKING:
+    from schemas import AnswerCompleted, AnswerMode, AnswerRefused, Citation, FinalReply, QueryFailed, Reply
+    from streams.client import Asking
+    from streams.settings import Settings
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="The question; `-` reads it from standard input.")],
+    *,
+    tenant: Annotated[str, typer.Option(help="Whose documents; default: the setting `tenant`.")] = "",
+    principals: Annotated[
+        list[str] | None, typer.Option("--as", metavar="PRINCIPAL", help="A user or group who asks. Repeatable.")
+    ] = None,
+    top_k: Annotated[int, typer.Option(min=1, max=50, help="Passages of evidence to answer from.")] = 5,
+    filters: Annotated[
+        list[str] | None, typer.Option("--filter", metavar="NAME=VALUE", help="Metadata to match. Repeatable.")
+    ] = None,
+    generate: Annotated[
+        bool | None,
+        typer.Option("--generate/--extract", help="A language model's words, or sentences of the documents."),
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until the question is past its deadline.")] = 60.0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object per line for each reply event; the last one is final.")
+    ] = False,
+) -> None:
+    """Ask a question; the answer streams in, then its citations follow.
+
+    Exit code 0: answered; 1: refused for want of evidence; 3: broker unreachable; 4: no reply; 5: failed.
+    """
+    mode: dict[bool | None, AnswerMode | None] = {None: None, True: "generative", False: "extractive"}
+    asking: Asking = {
+        "tenant": tenant,
+        "mode": mode[generate],
+        "top_k": top_k,
+        "filters": pairs(filters or (), "--filter"),
+        "principals": principals or (),
+        "deadline_s": timeout,
+    }
+    text = sys.stdin.read().strip() if question == "-" else question
+    with explained():
+        final = asyncio.run(_converse(load_settings(), text, asking, Lines() if as_json else Page()))
+    raise typer.Exit({"AnswerRefused": REJECTED, "QueryFailed": FAILED}.get(type(final).__name__, 0))
+
+
+async def _converse(settings: "Settings", text: str, asking: "Asking", view: "Lines | Page") -> "FinalReply":
+    from contextlib import aclosing
+
+    from schemas import AnswerDelta
+    from streams.client import Client
+
+    async with Client(settings) as client, aclosing(client.ask(text, **asking)) as replies:
+        async for reply in replies:
+            view.show(reply)
+            if not isinstance(reply, AnswerDelta):
+                return reply
+    raise AssertionError("the last reply is a final one")
+
+
+class Lines:
+    """Replies for a program: one JSON object per line, the event's type beside its fields."""
+
+    def show(self, reply: "Reply") -> None:
+        import orjson
+
+        from schemas import encode
+
+        typer.echo(orjson.dumps({"type": reply.ce_type, **orjson.loads(encode(reply))}).decode())
+
+
+class Page:
+    """Replies for a person."""
+
+    def __init__(self) -> None:
+        self._attempt = ""
+        self._written = ""
+
+    def show(self, reply: "Reply") -> None:
+        from schemas import AnswerCompleted, AnswerDelta, AnswerRefused, QueryFailed
+
+        match reply:
+            case AnswerDelta():
+                if reply.attempt != self._attempt and self._written:
+                    typer.echo("\n" + dim("(another worker took over and starts anew)"))
+                    self._written = ""
+                self._attempt = reply.attempt
+                self._written += reply.text
+                typer.echo(plain(reply.text), nl=False)
+                sys.stdout.flush()
+            case AnswerCompleted():
+                self._completed(reply)
+            case AnswerRefused():
+                _refused(reply)
+            case QueryFailed():
+                _failed(reply)
+
+    def _completed(self, answer: "AnswerCompleted") -> None:
+        if self._written != answer.text:
+            typer.echo(("\n" if self._written else "") + plain(answer.text), nl=False)
+        typer.echo()
+        if answer.citations:
+            typer.echo("\nSources")
+        for number, citation in enumerate(answer.citations, 1):
+            typer.echo(f"[{number}] {_where(citation)}")
+            typer.echo(f'    "{plain(" ".join(citation.quote.split()))}"')
+        if answer.unsupported:
+            typer.echo(f"\nNot in the sources, do not trust: {plain(', '.join(answer.unsupported))}")
+        total = sum(answer.timings.values())
+        typer.echo(
+            dim(
+                f"\n{answer.mode} by {plain(answer.model)}, confidence {answer.confidence:.2f}, {total:.0f} ms; "
+                f"headwater trace {plain(answer.query_id)}"
+            )
+        )
+
+
+def _where(citation: "Citation") -> str:
+    title = f"{citation.title} ({citation.document_id})" if citation.title else citation.document_id
+    parts = [f"{title}, version {citation.version}"]
+    if citation.page is not None:
+        parts.append(f"page {citation.page}")
+    if citation.section:
+        parts.append(" > ".join(citation.section))
+    return plain(", ".join(parts))
+
+
+def _refused(refusal: "AnswerRefused") -> None:
+    typer.echo(f"No answer: {plain(refusal.detail)}")
+    if refusal.considered:
+        typer.echo("\nConsidered")
+    for passage in refusal.considered:
+        scores = ", ".join(f"{name} {score:.2f}" for name, score in passage.scores.items())
+        typer.echo(f"- {plain(passage.title or passage.document_id)}, chunk {passage.ordinal}: {scores}")
+        typer.echo(f'    "{plain(" ".join(passage.text.split()))[:160]}"')
+    typer.echo(dim(f"\nheadwater trace {plain(refusal.query_id)}"))
+
+
+def _failed(failure: "QueryFailed") -> None:
+    again = f"; try again in {failure.retry_after_s:g} s" if failure.retry_after_s else ""
+    typer.echo(
+        f"headwater: the {failure.stage} stage failed: {plain(failure.detail)} ({failure.code}){again}", err=True
+    )
+    typer.echo(dim(f"headwater trace {plain(failure.query_id)}"), err=True)

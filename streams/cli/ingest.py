@@ -1,0 +1,164 @@
+"""`headwater ingest`: files and folders into the pipeline, and what became of each."""
+
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypedDict
+
+import typer
+
+from streams.cli.files import Found, Unreadable, find
+from streams.cli.outcomes import Outcome, Summary
+from streams.cli.problems import REJECTED, TIMED_OUT, USAGE, CommandError
+from streams.cli.reporting import explained, pairs, plain
+from streams.cli.sources import load_settings
+
+if TYPE_CHECKING:
+    from schemas import Profile, Scalar
+    from streams.client import Client
+    from streams.settings import Settings
+
+IN_FLIGHT = 64
+"""Documents between publication and receipt: enough to fill every stage's window, little enough to hold in memory."""
+
+
+def ingest(
+    paths: Annotated[list[str], typer.Argument(help="Files, folders (recursively) and glob patterns.")],
+    *,
+    tenant: Annotated[str, typer.Option(help="Whose documents; default: the setting `tenant`.")] = "",
+    document_id: Annotated[
+        str, typer.Option("--id", help="Id of a single file; default: its path below the folder given.")
+    ] = "",
+    title: Annotated[str, typer.Option(help="Shown in citations.")] = "",
+    metadata: Annotated[
+        list[str] | None, typer.Option("--metadata", metavar="NAME=VALUE", help="To filter by. Repeatable.")
+    ] = None,
+    readers: Annotated[
+        list[str] | None,
+        typer.Option("--reader", metavar="PRINCIPAL", help="Who may read it; default: the whole tenant. Repeatable."),
+    ] = None,
+    profile: Annotated[str, typer.Option(help="Chunking for `technical`, `general` or `legal` text.")] = "",
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until every document is searchable.")] = True,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Give up after so many seconds without a receipt.")] = 120.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object at the end.")] = False,
+) -> None:
+    """Publish documents and wait until they are searchable.
+
+    Exit code 0: all fine; 1: some rejected; 3: broker unreachable; 4: gave up waiting.
+    """
+    found, unreadable = _sort_out(paths, document_id)
+    about: About = {
+        "tenant": tenant,
+        "title": title,
+        "metadata": pairs(metadata or (), "--metadata"),
+        "readers": readers or (),
+        "profile": _profile(profile),
+    }
+    summary = Summary(total=len(found) + len(unreadable), quiet=as_json)
+    with explained(), summary:
+        for path in unreadable:
+            summary.note(Outcome.unreadable(path))
+        if found:
+            asyncio.run(Ingestion(load_settings(), about, summary, timeout if wait else None).run(found))
+    typer.echo(json.dumps(summary.as_data()) if as_json else plain(summary.as_text(waited=wait)))
+    if summary.timed_out:
+        raise typer.Exit(TIMED_OUT)
+    if summary.rejected:
+        raise typer.Exit(REJECTED)
+
+
+def _sort_out(paths: Sequence[str], document_id: str) -> tuple[list[Found], list[Unreadable]]:
+    entries = list(find(paths))
+    found = [entry for entry in entries if isinstance(entry, Found)]
+    if document_id:
+        if len(entries) != 1:
+            raise CommandError(f"--id {document_id!r} names one document; {len(entries)} files were given", USAGE)
+        found = [Found(file.path, document_id) for file in found]
+    by_id: dict[str, Path] = {}
+    for file in found:
+        other = by_id.setdefault(file.document_id, file.path)
+        if other != file.path:
+            raise CommandError(
+                f"{str(other)!r} and {str(file.path)!r} would both be document {file.document_id!r}: "
+                "ingest the folder above them, or one at a time with --id",
+                USAGE,
+            )
+    return list({file.path: file for file in found}.values()), [e for e in entries if isinstance(e, Unreadable)]
+
+
+def _profile(name: str) -> "Profile | None":
+    profiles: dict[str, Profile | None] = {"": None, "technical": "technical", "general": "general", "legal": "legal"}
+    if name not in profiles:
+        raise CommandError(f"--profile {name!r} is none of technical, general, legal", USAGE)
+    return profiles[name]
+
+
+class About(TypedDict):
+    """What is said alike of every document of a run."""
+
+    tenant: str
+    title: str
+    metadata: "dict[str, Scalar]"
+    readers: Sequence[str]
+    profile: "Profile | None"
+
+
+class Ingestion:
+    """One run: a bounded number of documents under way, each failing alone."""
+
+    def __init__(self, settings: "Settings", about: About, summary: Summary, timeout_s: float | None) -> None:
+        self._settings = settings
+        self._about = about
+        self._summary = summary
+        self._timeout_s = timeout_s
+        """None: do not wait for receipts."""
+        self._progressed = asyncio.Event()
+
+    async def run(self, found: Sequence[Found]) -> None:
+        from streams.client import Client
+
+        async with Client(self._settings) as client:
+            waiting = iter(found)
+            lanes = [asyncio.create_task(self._lane(client, waiting)) for _ in range(min(IN_FLIGHT, len(found)))]
+            try:
+                await self._watch(asyncio.gather(*lanes))
+            finally:
+                for lane in lanes:
+                    lane.cancel()
+                await asyncio.gather(*lanes, return_exceptions=True)
+
+    async def _watch(self, work: "asyncio.Future[list[None]]") -> None:
+        while not work.done():
+            self._progressed.clear()
+            tick = asyncio.create_task(self._progressed.wait())
+            await asyncio.wait((work, tick), timeout=self._timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            tick.cancel()
+            if not work.done() and not self._progressed.is_set():
+                self._summary.timed_out = True
+                work.cancel()
+                return
+        await work
+
+    async def _lane(self, client: "Client", waiting: "Iterator[Found]") -> None:
+        for file in waiting:
+            self._summary.note(await self._one(client, file))
+            self._progressed.set()
+
+    async def _one(self, client: "Client", file: Found) -> Outcome:
+        from processors.errors import Poison
+        from schemas import SchemaError
+
+        try:
+            event = await client.publish(file.document_id, file.path, **self._about)
+        except ConnectionError:
+            raise
+        except OSError as error:
+            return Outcome.unreadable(Unreadable(file.path, error.strerror or str(error)))
+        except SchemaError as error:
+            return Outcome(file.path, file.document_id, "rejected", code="schema", detail=str(error))
+        except Poison as error:
+            return Outcome(file.path, file.document_id, "rejected", code=error.code, detail=error.detail)
+        if self._timeout_s is None:
+            return Outcome(file.path, file.document_id, "published")
+        return Outcome.of(file, await client.receipt(event, timeout_s=None))

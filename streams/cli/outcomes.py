@@ -1,0 +1,145 @@
+"""What became of every document of an ingestion, while it runs and at its end."""
+
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self
+
+import typer
+
+from streams.cli.files import Found, Unreadable
+from streams.cli.reporting import plain
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from schemas import Receipt
+
+Kind = Literal["indexed", "unchanged", "published", "rejected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one file."""
+
+    path: Path
+    document_id: str
+    kind: Kind
+    chunks: int = 0
+    embedded: int = 0
+    code: str = ""
+    detail: str = ""
+
+    @classmethod
+    def of(cls, file: Found, receipt: "Receipt") -> "Outcome":
+        """What the pipeline's receipt says."""
+        from schemas import DocumentErased, DocumentIndexed, DocumentRejected, DocumentUnchanged
+
+        match receipt:
+            case DocumentIndexed():
+                return cls(file.path, file.document_id, "indexed", receipt.chunks, receipt.embedded)
+            case DocumentUnchanged():
+                return cls(file.path, file.document_id, "unchanged")
+            case DocumentRejected():
+                return cls(file.path, file.document_id, "rejected", code=receipt.code, detail=receipt.detail)
+            case DocumentErased():
+                return cls(file.path, file.document_id, "rejected", code="erased", detail="deleted while under way")
+
+    @classmethod
+    def unreadable(cls, entry: Unreadable) -> "Outcome":
+        """A file that never left this machine."""
+        return cls(entry.path, "", "rejected", code="unreadable", detail=entry.reason)
+
+    def __str__(self) -> str:
+        match self.kind:
+            case "indexed":
+                what = f"{self.chunks} chunks, {self.embedded} embedded, {self.chunks - self.embedded} reused"
+            case "rejected":
+                what = f"{self.detail} ({self.code})"
+            case _:
+                what = ""
+        return plain(f"{self.kind:<10}{self.path}" + (f": {what}" if what else ""))
+
+
+class Summary:
+    """Counts outcomes; a progress bar where a person watches, a line per document where none does."""
+
+    def __init__(self, *, total: int, quiet: bool) -> None:
+        self._total = total
+        self._quiet = quiet
+        self._outcomes: list[Outcome] = []
+        self._bar: Progress | None = None
+        self.timed_out = False
+
+    def __enter__(self) -> Self:
+        if not self._quiet and sys.stdout.isatty():
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = (TextColumn("ingesting"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            self._bar = Progress(*columns, transient=True)
+            self._bar.start()
+            self._bar.add_task("", total=self._total)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def note(self, outcome: Outcome) -> None:
+        self._outcomes.append(outcome)
+        if self._bar is not None:
+            self._bar.advance(self._bar.task_ids[0])
+        elif not self._quiet:
+            typer.echo(str(outcome))
+
+    @property
+    def rejected(self) -> list[Outcome]:
+        return [outcome for outcome in self._outcomes if outcome.kind == "rejected"]
+
+    @property
+    def unanswered(self) -> int:
+        return self._total - len(self._outcomes)
+
+    def as_text(self, *, waited: bool) -> str:
+        counts = Counter(outcome.kind for outcome in self._outcomes)
+        chunks = sum(outcome.chunks for outcome in self._outcomes)
+        embedded = sum(outcome.embedded for outcome in self._outcomes)
+        lines = [
+            f"{counts['indexed']} indexed ({chunks} chunks: {embedded} embedded, {chunks - embedded} reused), "
+            f"{counts['unchanged']} unchanged, {counts['rejected']} rejected"
+            if waited
+            else f"{counts['published']} published, {counts['rejected']} rejected"
+        ]
+        if self._bar is not None:
+            lines += [f"  {outcome}" for outcome in self.rejected]
+        if self.timed_out:
+            lines.append(
+                f"{self.unanswered} without a receipt so far; what was published is safe in the broker: are workers "
+                "running? `headwater status` shows it"
+            )
+        return "\n".join(lines)
+
+    def as_data(self) -> dict[str, object]:
+        counts = Counter(outcome.kind for outcome in self._outcomes)
+        return {
+            **{kind: counts[kind] for kind in ("indexed", "unchanged", "published", "rejected")},
+            "chunks": sum(outcome.chunks for outcome in self._outcomes),
+            "embedded": sum(outcome.embedded for outcome in self._outcomes),
+            "unanswered": self.unanswered,
+            "documents": [
+                {
+                    "path": str(outcome.path),
+                    "document_id": outcome.document_id,
+                    "outcome": outcome.kind,
+                    "chunks": outcome.chunks,
+                    "embedded": outcome.embedded,
+                    "code": outcome.code,
+                    "detail": outcome.detail,
+                }
+                for outcome in self._outcomes
+            ],
+        }
