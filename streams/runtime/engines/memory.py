@@ -98,6 +98,11 @@ class MemoryEngine:
             if not any(moved):
                 return
 
+    async def stop(self) -> None:
+        """Give up what is in hand, as a killed worker would."""
+        for consumer in self._consumers:
+            await consumer.intake.lanes.cancel()
+
     def _fail(self, error: BaseException) -> None:
         self._error = self._error or error
 

@@ -1,0 +1,126 @@
+"""What becomes of an error: the table of the architecture, each row on the memory engine."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from processors.errors import Poison, Transient
+from schemas import ChunksEmbedded, ChunksExtracted, DocumentRejected
+from streams.runtime.errors import Fatal
+from tests.streams.runtime.wiring import PREFIX, Bench, dlq, document, embed, ingest
+
+Embed = Callable[[ChunksExtracted], Awaitable[Sequence[ChunksEmbedded]]]
+
+
+def failing(error: BaseException, *, times: int = 1_000_000) -> Embed:
+    left = times
+
+    async def processor(event: ChunksExtracted) -> Sequence[ChunksEmbedded]:
+        nonlocal left
+        left -= 1
+        if left >= 0 and event.chunks[0].text == "bad":
+            raise error
+        return await embed(event)
+
+    return processor
+
+
+@dataclass(frozen=True)
+class Row:
+    raised: BaseException | None
+    times: int = 1_000_000
+    dead_letter: str | None = None
+    """Its code."""
+    fatal: str | None = None
+    """Code of what the engine raises."""
+    committed: bool = True
+    attempts: int = 1
+    broken: tuple[str, ...] = ()
+
+
+ROWS = {
+    "poison": Row(Poison("too-odd", "this chunk is odd"), dead_letter="too-odd"),
+    "transient": Row(Transient("busy"), times=3),
+    "transient-beyond-its-budget": Row(Transient("down"), fatal="transient-budget", committed=False),
+    "transient-then-poison": Row(Poison("odd", "odd"), dead_letter="odd"),
+    "bug": Row(KeyError("oops"), dead_letter="bug"),
+    "dead-letter-write-fails": Row(
+        Poison("odd", "odd"), fatal="dead-letter-failed", committed=False, broken=(f"{PREFIX}chunks-dlq",)
+    ),
+    "nothing": Row(None),
+}
+
+
+@pytest.mark.parametrize("segmentation", ["chunk|embed|upsert", "chunk+embed+upsert"])
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+async def test_each_row_of_the_table(row: Row, segmentation: str) -> None:
+    processor = embed if row.raised is None else failing(row.raised, times=row.times)
+    bench = Bench(ingest(embed=processor), segmentation)
+    bench.broker.broken.update(row.broken)
+    await bench.publish(document("d1", "good bad good"))
+    if row.fatal is None:
+        await bench.engine.run()
+    else:
+        with pytest.raises(Fatal) as stopped:
+            await bench.engine.run()
+        assert stopped.value.code == row.fatal
+
+    letters = [dlq(letter) for letter in bench.letters("chunks")]
+    assert [letter["dlq-code"] for letter in letters] == ([] if row.dead_letter is None else [row.dead_letter])
+    rejected = [said.event for said in bench.said("receipts") if isinstance(said.event, DocumentRejected)]
+    assert [event.code for event in rejected] == [letter["dlq-code"] for letter in letters]
+    failed = next(segment for segment in bench.segments if any(stage.name == "embed" for stage in segment.stages))
+    position = sum(bench.broker.commits[failed.group(PREFIX)].values())
+    written = len(bench.broker.records(PREFIX + failed.source.name))
+    assert (position == written) is row.committed
+    if row.committed:
+        indexed = [said for said in bench.said("receipts") if not isinstance(said.event, DocumentRejected)]
+        assert len(indexed) == 3 - len(letters)
+
+
+async def test_an_undecodable_record_becomes_a_dead_letter_and_nothing_else() -> None:
+    bench = Bench(ingest(), "chunk|embed|upsert")
+    odd = [("ce_type", b"headwater.document-published.v1"), ("x", b"\xff\x00"), ("x", None), ("dlq-code", b"old")]
+    await bench.write(f"{PREFIX}documents", b"{not json", key=b"\xfe", headers=odd)
+    await bench.publish(document("d1", "good"))
+    await bench.engine.run()
+
+    [letter] = bench.letters("documents")
+    assert (letter.key, letter.value) == (b"\xfe", b"{not json")
+    assert list(letter.headers[:3]) == odd[:3]
+    assert dlq(letter)["dlq-code"] == "schema"
+    assert dlq(letter)["dlq-source-topic"] == f"{PREFIX}documents"
+    assert len(bench.said("receipts")) == 1
+
+
+async def test_bugs_in_a_row_open_the_breaker_and_leave_the_record_uncommitted() -> None:
+    async def broken(event: Any) -> Any:
+        raise ValueError("a bad deploy")
+
+    bench = Bench(ingest(chunk=broken), "chunk|embed|upsert")
+    await bench.publish(*(document(f"d{number}") for number in range(10)))
+    with pytest.raises(Fatal) as stopped:
+        await bench.engine.run()
+    assert stopped.value.code == "breaker-open"
+    assert len(bench.letters("documents")) == 2
+    assert sum(bench.broker.commits[f"{PREFIX}headwater-chunk"].values()) <= 2
+
+
+async def test_cancellation_leaves_the_record_uncommitted() -> None:
+    started = asyncio.Event()
+
+    async def slow(event: Any) -> Any:
+        started.set()
+        await asyncio.Event().wait()
+
+    bench = Bench(ingest(chunk=slow), "chunk|embed|upsert")
+    await bench.publish(document())
+    running = asyncio.create_task(bench.engine.run())
+    await started.wait()
+    await bench.engine.stop()
+    await running
+    assert not bench.letters("documents")
+    assert not bench.broker.commits[f"{PREFIX}headwater-chunk"]
