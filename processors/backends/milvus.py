@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,22 +22,23 @@ from processors.backends.milvus_rows import (
     document_key,
     head_of,
     head_row,
-    passage_of,
     quoted,
     rows_of,
     visible,
 )
+from processors.backends.milvus_search import by_document, live_rows, ranked
 from processors.errors import Poison
 from processors.ports import Head, Search, Stored, Vectors
 from schemas import Chunk, ChunksEmbedded, Document, DocumentId, Passage, Tenant
 
 SWEEP_AFTER_S = 10.0
 """Beyond the staleness bound: longer than any search runs."""
-DOCUMENTS_PER_SWEEP = 64
-"""Named in one delete expression."""
+DOCUMENTS_PER_DELETE = 64
+"""Named in one expression: one pass over the rows for all of them."""
+DOCUMENTS_PER_SWEEP = 512
+"""So that a sweep after a large ingest stays short; the next one goes on."""
 FLUSH_ROWS = 256
 """Milvus Lite scans unflushed rows in Python: 1,000 of them cost a search 190 ms, a flush of 256 takes 60 ms."""
-DENSE_WEIGHT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,12 @@ class MilvusIndex:
         self._creating = asyncio.Lock()
         self._writing = asyncio.Lock()
         self._unflushed = 0
-        self._superseded: dict[str, float] | None = None
-        """Documents with rows that nobody will need, by the time of their flip; none: not looked yet."""
+        self._wrote = False
+        """Since the last sweep."""
+        self._flipped: dict[str, float] = {}
+        """Documents to sweep, by the time of their last flip."""
+        self._looked = False
+        """For what workers before this one left to sweep."""
 
     async def open(self) -> None:
         await self._client.open()
@@ -101,6 +105,7 @@ class MilvusIndex:
         async with self._writing:  # Milvus Lite does not promise more than one writer
             await self._call("upsert", self.name, rows)
             self._unflushed += len(rows)
+            self._wrote = True
             if self._unflushed >= FLUSH_ROWS:
                 await self._flush()
 
@@ -112,8 +117,9 @@ class MilvusIndex:
     async def flip(self, head: Head) -> None:
         await self._prepare_heads()
         await self._call("upsert", self._heads, [head_row(head)])
-        if self._superseded is not None:
-            self._superseded[document_key(head.tenant, head.document_id)] = time.time()
+        self._flipped[document_key(head.tenant, head.document_id)] = time.time()
+        self._unflushed += 1
+        self._wrote = True
 
     async def erase(self, tenant: Tenant, document_id: DocumentId, *, up_to_version: int) -> Mapping[str, int]:
         if not await self._exists(self.name):
@@ -147,26 +153,37 @@ class MilvusIndex:
         return sorted(map(chunk_of, rows), key=lambda chunk: chunk.ordinal)
 
     async def sweep(self) -> int:
-        if self._superseded is None:
-            rows = await self._query(self._heads, "version > 0", ("document", "flipped_at_us"))
-            self._superseded = {row["document"]: row["flipped_at_us"] / 1e6 for row in rows}
+        if not self._looked:
+            self._flipped = await self._left_behind() | self._flipped
+            self._looked = True
         due = time.time() - self.staleness_s - SWEEP_AFTER_S
-        documents = [document for document, flipped_at in self._superseded.items() if flipped_at <= due]
+        documents = [document for document, flipped_at in self._flipped.items() if flipped_at <= due]
         swept = 0
-        for start in range(0, len(documents), DOCUMENTS_PER_SWEEP):
-            some = documents[start : start + DOCUMENTS_PER_SWEEP]
+        for start in range(0, min(len(documents), DOCUMENTS_PER_SWEEP), DOCUMENTS_PER_DELETE):
+            some = documents[start : start + DOCUMENTS_PER_DELETE]
             swept += await self._sweep(some, due)
             for document in some:
-                self._superseded.pop(document, None)
+                if self._flipped.get(document, due) <= due:  # else it was flipped again meanwhile
+                    self._flipped.pop(document, None)
+        idle, self._wrote = not self._wrote, False
         async with self._writing:
-            if self._unflushed:
+            if self._unflushed >= (1 if idle else FLUSH_ROWS // 4):
                 await self._flush()
         return swept
+
+    async def _left_behind(self) -> dict[str, float]:
+        """Documents with more than one head, or a deleted one: a worker may have died before it swept them."""
+        rows = await self._query(self._heads, "version > 0", ("document", "version", "rows_version", "flipped_at_us"))
+        return {
+            document: heads[0]["flipped_at_us"] / 1e6
+            for document, heads in by_document(rows).items()
+            if len(heads) > 1 or heads[0]["rows_version"] == DELETED
+        }
 
     async def _sweep(self, documents: Sequence[str], due: float) -> int:
         rows = await self._query(self._heads, among("document", documents), HEAD_FIELDS)
         garbage, heads = [], []
-        for document, versions in _by_document(rows).items():
+        for document, versions in by_document(rows).items():
             newest, *older = versions
             if newest["flipped_at_us"] / 1e6 > due:
                 continue
@@ -198,10 +215,10 @@ class MilvusIndex:
         if not hits:
             return [], False
         documents = sorted({hit["document"] for hit in hits})
-        heads = _by_document(await self._query(self._heads, among("document", documents), HEAD_FIELDS))
-        live = {document: _live(versions, started_us) for document, versions in heads.items()}
+        heads = by_document(await self._query(self._heads, among("document", documents), HEAD_FIELDS))
+        live = {document: live_rows(versions, started_us) for document, versions in heads.items()}
         kept = [hit for hit in hits if (hit["version"], hit["digest"]) == live.get(hit["document"])]
-        return _ranked(kept, search.vector), len(kept) < len(hits)
+        return ranked(kept, search.vector), len(kept) < len(hits)
 
     async def _exists(self, collection: str) -> bool:
         """Whether anything was written to the collection yet; if so, it is loaded now."""
@@ -269,44 +286,3 @@ class MilvusIndex:
         except CollectionMissing:
             self._loaded.clear()
             raise
-
-
-def _by_document(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Each document's head rows, newest version first."""
-    grouped: dict[str, list[Row]] = defaultdict(list)
-    for row in sorted(rows, key=lambda row: -row["version"]):
-        grouped[row["document"]].append(row)
-    return grouped
-
-
-def _live(heads: Sequence[Row], snapshot_us: float) -> tuple[int, str]:
-    """Version and digest of the rows that a search of this snapshot keeps, given a document's heads, newest first.
-
-    A head that is newer than the snapshot names rows that the snapshot may lack, so the one before it counts, whose
-    rows nobody sweeps yet. A deletion counts at once, and where every head is newer the oldest one does.
-    """
-    if heads[0]["rows_version"] == DELETED:
-        return DELETED, ""
-    settled = [head for head in heads if head["flipped_at_us"] <= snapshot_us]
-    head = (settled or heads[-1:])[0]
-    return head["rows_version"], head["digest"]
-
-
-def _ranked(hits: Sequence[Row], vector: Vectors) -> list[Passage]:
-    """Weighted sum of both scores, each standardised over the candidates."""
-    if not hits:
-        return []
-    dense = np.asarray([hit["dense"] for hit in hits], dtype=np.float32) @ vector
-    bm25 = np.abs(np.asarray([hit["distance"] for hit in hits], dtype=np.float32))  # some versions give it negative
-    fused = DENSE_WEIGHT * _standardised(dense) + (1 - DENSE_WEIGHT) * _standardised(bm25)
-    return [
-        passage_of(
-            hits[i], {"dense": round(float(dense[i]), 6), "bm25": round(float(bm25[i]), 6), "fused": float(fused[i])}
-        )
-        for i in np.argsort(-fused, kind="stable")
-    ]
-
-
-def _standardised(scores: Vectors) -> Vectors:
-    spread = float(scores.std())
-    return (scores - scores.mean()) / spread if spread > 0 else np.zeros_like(scores)

@@ -1,0 +1,55 @@
+"""What a search makes of the rows it found: one version of each document, best first."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from processors.backends.milvus_client import Row
+from processors.backends.milvus_rows import DELETED, passage_of
+from processors.ports import Vectors
+from schemas import Passage
+
+DENSE_WEIGHT = 0.5
+"""Of the fused score; the rest is BM25. Paragraph hit@1 / hit@5 on SQuAD: dense 0.67 / 0.88, both 0.83 / 0.96."""
+
+
+def by_document(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Each document's head rows, newest version first."""
+    grouped: dict[str, list[Row]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: -row["version"]):
+        grouped[row["document"]].append(row)
+    return grouped
+
+
+def live_rows(heads: Sequence[Row], snapshot_us: float) -> tuple[int, str]:
+    """Version and digest of the rows that a search of this snapshot keeps, given a document's heads, newest first.
+
+    A head that is newer than the snapshot names rows that the snapshot may lack, so the one before it counts, whose
+    rows nobody sweeps yet. A deletion counts at once, and where every head is newer the oldest one does.
+    """
+    if heads[0]["rows_version"] == DELETED:
+        return DELETED, ""
+    settled = [head for head in heads if head["flipped_at_us"] <= snapshot_us]
+    head = (settled or heads[-1:])[0]
+    return head["rows_version"], head["digest"]
+
+
+def ranked(hits: Sequence[Row], vector: Vectors) -> list[Passage]:
+    """Weighted sum of both scores, each standardised over the candidates."""
+    if not hits:
+        return []
+    dense = np.asarray([hit["dense"] for hit in hits], dtype=np.float32) @ vector
+    bm25 = np.abs(np.asarray([hit["distance"] for hit in hits], dtype=np.float32))  # some versions give it negative
+    fused = DENSE_WEIGHT * _standardised(dense) + (1 - DENSE_WEIGHT) * _standardised(bm25)
+    return [
+        passage_of(
+            hits[i], {"dense": round(float(dense[i]), 6), "bm25": round(float(bm25[i]), 6), "fused": float(fused[i])}
+        )
+        for i in np.argsort(-fused, kind="stable")
+    ]
+
+
+def _standardised(scores: Vectors) -> Vectors:
+    spread = float(scores.std())
+    return (scores - scores.mean()) / spread if spread > 0 else np.zeros_like(scores)
