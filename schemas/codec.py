@@ -1,6 +1,7 @@
 """Events to bytes and back: orjson out, pydantic in."""
 
 import base64
+from codecs import BOM_UTF8
 from typing import Any, TypeVar
 
 import orjson
@@ -9,6 +10,9 @@ from pydantic import TypeAdapter, ValidationError
 from schemas.registry import EVENTS, Event
 
 E = TypeVar("E", bound=Event)
+
+MAX_SHOWN_CHARS = 64
+"""As long as a tenant's name may be: identifiers are shown in full, texts are not."""
 
 ADAPTERS: dict[str, TypeAdapter[Event]] = {event.ce_type: TypeAdapter(event) for event in EVENTS}
 
@@ -40,9 +44,11 @@ def decode(value: bytes | None, ce_type: str | None, expected: tuple[type[E], ..
     if ce_type is None:
         raise SchemaError(f"no ce_type header; this topic carries {', '.join(known)}")
     if ce_type not in known:
-        raise SchemaError(f"unknown event type {ce_type!r}; this topic carries {', '.join(known)}")
+        raise SchemaError(f"unknown event type {ce_type[:MAX_SHOWN_CHARS]!r}; this topic carries {', '.join(known)}")
     if value is None:
         raise SchemaError(f"{ce_type}: the record has no value")
+    if value.startswith(BOM_UTF8):
+        raise SchemaError(f"{ce_type}: Invalid JSON: it starts with a byte order mark; write UTF-8 without one")
     try:
         event: Any = ADAPTERS[ce_type].validate_json(value, strict=True)
     except ValidationError as error:
@@ -57,7 +63,14 @@ def _base64(value: object) -> str:
 
 
 def _first(error: ValidationError) -> str:
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    where = ".".join(str(part) for part in problems[0]["loc"])
+    problems = error.errors(include_url=False, include_context=False)
+    first = problems[0]
+    where = ".".join(str(part)[:MAX_SHOWN_CHARS] for part in first["loc"])
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"{where + ': ' if where else ''}{problems[0]['msg']}{more}"
+    return f"{where + ': ' if where else ''}{first['msg']}{_shown(first['input'])}{more}"
+
+
+def _shown(value: object) -> str:
+    """The offending value where it is short; never a piece of a document."""
+    short = isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= MAX_SHOWN_CHARS)
+    return f", not {value!r}" if short else ""

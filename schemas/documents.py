@@ -40,7 +40,7 @@ class Claim:
 
     uri: str
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    size_bytes: Annotated[int, Field(ge=0)]
+    size_bytes: Count
     kind: Literal["claim"] = "claim"
 
 
