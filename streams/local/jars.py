@@ -1,7 +1,11 @@
-"""The broker's jars: pinned coordinates, downloaded once and checked against committed hashes."""
+"""The broker's jars: pinned coordinates, downloaded once and checked against committed hashes.
+
+`python -m streams.local.jars FOLDER` fetches them, `--lock` in place of a folder writes the lock anew.
+"""
 
 import hashlib
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -12,8 +16,8 @@ from streams.local.errors import PartFailed
 
 LOCK = Path(__file__).with_name("kafka-jars.sha256")
 COORDINATES = (
-    # The last but one two are named beside kafka_2.13, or the resolver picks an older kafka-clients.
     "org.apache.kafka:kafka_2.13:4.3.1",
+    # Named because the resolver picks an older kafka-clients for kafka_2.13 alone.
     "org.apache.kafka:kafka-clients:4.3.1",
     "org.apache.kafka:kafka-server-common:4.3.1",
     "org.slf4j:slf4j-simple:1.7.36",
@@ -107,5 +111,20 @@ def resolve(coordinates: Sequence[str] = COORDINATES) -> list[Jar]:
     ]
 
 
+def main() -> int:
+    if sys.argv[1] == "--lock":
+        LOCK.write_text("".join(f"{jar.sha256}  {jar.coordinate}\n" for jar in resolve()))
+        return 0
+    folder = Path(sys.argv[1])
+    if not missing(folder):
+        return 0
+    try:
+        fetch(folder, lambda done, total: print(f"broker: {done} of {total} jars", flush=True))
+    except PartFailed as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    return 0
+
+
 if __name__ == "__main__":
-    LOCK.write_text("".join(f"{jar.sha256}  {jar.coordinate}\n" for jar in resolve()))
+    sys.exit(main())

