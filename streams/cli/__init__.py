@@ -32,7 +32,7 @@ COMMANDS: Mapping[str, Lazy | Mapping[str, Lazy]] = {
     "up": Lazy("streams.cli.stack:up", "Start the local stack and its workers.", LOCAL),
     "down": Lazy("streams.cli.stack:down", "Stop the local stack.", LOCAL),
     "status": Lazy("streams.cli.stack:status", "Show what runs, where, and what it costs.", LOCAL),
-    "doctor": Lazy("streams.cli.stack:doctor", "Reach every backend; say what is wrong and what to do.", LOCAL),
+    "doctor": Lazy("streams.cli.doctor:doctor", "Reach every backend; say what is wrong and what to do.", LOCAL),
     "ingest": Lazy("streams.cli.ingest:ingest", "Publish files and folders, and wait for their receipts.", DATA),
     "ask": Lazy("streams.cli.ask:ask", "Ask a question; the answer streams in with its citations.", DATA),
     "documents": {

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.markup import escape
 
 SILENCE_S = 4.0
 """In a pipe, a line says what is going on when nothing else was printed for this long."""
@@ -41,10 +42,10 @@ class Activity:
         """What is being done."""
         self._now = message
 
-    def done(self, message: str) -> None:
-        """What is finished: a line that stays."""
+    def done(self, marked: str, plain: str = "") -> None:
+        """What is finished: a line that stays, of text with rich's markup and of text as it stands."""
         self._printed = time.monotonic()
-        self._console.print(message)
+        self._console.print(f"{marked} {escape(plain)}" if plain else marked)
 
     def _beat(self) -> None:
         while not self._over.wait(0.2):
