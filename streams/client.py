@@ -12,14 +12,14 @@ import dataclasses
 import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, get_tracer
+from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 
 from processors.errors import Poison
 from schemas import (
@@ -58,6 +58,7 @@ from streams.runtime.traces import DOCUMENT_ID, OUTCOME, QUERY_ID, TENANT, carri
 from streams.settings import Settings
 from streams.tail import TopicMissing
 from streams.topics import CANCELLATIONS, DOCUMENTS, MAX_RECORD_BYTES, QUERIES
+from streams.tracing import tracing
 from streams.wiring import Topic
 
 INLINE_BYTES = 512 * 1024
@@ -88,12 +89,12 @@ class Client:
     """One caller: its own producer and its own reply address. Any number of tasks may use it at once.
 
     Everything raises BrokerUnreachable or TopicMissing where there is no broker or no topic, and SchemaError where
-    an argument is not what the wire contract allows. Spans go to `tracer`.
+    an argument is not what the wire contract allows. Spans go to `tracer`; none: where the settings say.
     """
 
     def __init__(self, settings: Settings, tracer: Tracer | None = None) -> None:
         self._settings = settings
-        self._tracer = tracer or get_tracer("headwater.client")
+        self._given = tracer
         config = settings.kafka_config
         producing = {"delivery.timeout.ms": DELIVERY_MS, "log_level": 2, **config}
         self._broker = KafkaBroker(producing, max_record_bytes=MAX_RECORD_BYTES)
@@ -103,6 +104,8 @@ class Client:
         self._last_version = 0
 
     async def __aenter__(self) -> Self:
+        self._exporting = ExitStack()
+        self._tracer = self._given or self._exporting.enter_context(tracing(self._settings, "client"))
         await self._broker.open()
         return self
 
@@ -112,6 +115,7 @@ class Client:
         await self._replies.close()
         await self._receipts.close()
         await self._broker.close()
+        await asyncio.to_thread(self._exporting.close)
 
     async def publish(
         self,
@@ -229,7 +233,7 @@ class Client:
             self._replies.forget(query.query_id)
             if asked and not over:
                 span.set_attribute(OUTCOME, "withdrawn")
-                await self.cancel(query.query_id)
+                await self._send(CANCELLATIONS, QueryCancelled(query_id=query.query_id), inside(span))
             span.end()
 
     async def answer(self, text: str, **options: Unpack[Asking]) -> FinalReply:
