@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ CONNECT_S = 4.0
 """A broker on the network answers in milliseconds; a person should not wait longer to learn that there is none."""
 POLL_S = 0.05
 """How long a stop may take to be noticed; records arrive at once."""
+
+
+UNSETTLED = frozenset((KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE))
 
 
 class BrokerUnreachable(ConnectionError):
@@ -122,14 +126,21 @@ class Tail:
         topic = consumer.list_topics(self._topic, timeout=CONNECT_S).topics[self._topic]
         if topic.error is not None or not topic.partitions:
             raise TopicMissing(self._topic, self._config["bootstrap.servers"])
+        until = time.monotonic() + CONNECT_S
         return [
-            TopicPartition(
-                self._topic,
-                partition,
-                consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=CONNECT_S)[1],
-            )
+            TopicPartition(self._topic, partition, self._end(consumer, partition, until))
             for partition in self._pick(sorted(topic.partitions))
         ]
+
+    def _end(self, consumer: Consumer, partition: int, until: float) -> int:
+        while True:
+            try:
+                return consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=CONNECT_S)[1]
+            except KafkaException as error:
+                # A topic that was created a moment ago, or whose leader moves, settles within milliseconds.
+                if error.args[0].code() not in UNSETTLED or time.monotonic() > until:
+                    raise
+                self._stopping.wait(POLL_S)
 
     def _poll(self, consumer: Consumer, loop: asyncio.AbstractEventLoop) -> None:
         first = consumer.poll(POLL_S)
