@@ -1,6 +1,6 @@
 """Dead letters: the record byte for byte, with headers that say what is wrong with it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from processors.errors import Poison
@@ -49,12 +49,21 @@ class Letter:
 
 
 async def put_aside(broker: Broker, letter: Letter) -> None:
-    """Write a letter and wait for the broker's word. Raises Fatal where it cannot be written: it must not be lost."""
+    """Write a letter and wait for the broker's word. Raises Fatal where it cannot be written: it must not be lost.
+
+    A value that no longer fits (compressed better by its producer than by us) stays where it is: the letter then
+    names its offset and its size.
+    """
+    record = letter.record()
     try:
-        await (await broker.send(letter.record()))
+        try:
+            await (await broker.send(record))
+        except Poison as error:
+            if error.code != "record-too-large":
+                raise
+            omitted = (PREFIX + "omitted-bytes", str(len(record.value or b"")).encode())
+            await (await broker.send(replace(record, value=None, headers=[*record.headers, omitted])))
     except (Poison, ConnectionError) as error:
-        raise Fatal(
-            "dead-letter-failed",
-            f"{letter.topic} did not take {letter.source.topic}/{letter.source.partition}"
-            f"@{letter.source.offset} ({letter.code}): {error}",
-        ) from error
+        source = letter.source
+        where = f"{source.topic}/{source.partition}@{source.offset}"
+        raise Fatal("dead-letter-failed", f"{letter.topic} did not take {where} ({letter.code}): {error}") from error

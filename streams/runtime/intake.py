@@ -13,9 +13,17 @@ class Intake:
     """What every engine puts between its consumer and the handler."""
 
     def __init__(
-        self, handle: Handle, *, max_events: int, max_bytes: int, on_error: Callable[[BaseException], None]
+        self,
+        handle: Handle,
+        *,
+        max_events: int,
+        max_bytes: int,
+        on_error: Callable[[BaseException], None],
+        on_finish: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_error` is told what a handler raised, `on_finish` that a record is finished."""
         self._handle = handle
+        self._on_finish = on_finish
         self.offsets = Offsets()
         self.lanes = Lanes(max_events=max_events, max_bytes=max_bytes, on_error=on_error)
 
@@ -30,6 +38,7 @@ class Intake:
             if self.offsets.owns(partition, generation):
                 await self._handle(record)
                 self.offsets.finish(partition, record.offset, generation)
+                self._on_finish()
 
         key: Hashable = record.key if record.key is not None else (record.partition, record.offset)
         await self.lanes.submit(key, record.size_bytes, work)

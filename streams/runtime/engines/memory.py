@@ -81,8 +81,15 @@ class MemoryEngine:
     def host(self, group: str, topic: str, handle: Handle, *, partitions: Sequence[int] | None = None) -> None:
         """Consume `topic` (or some of its partitions) in `group`, from what the group has committed."""
         chosen = range(len(self._broker.logs[topic])) if partitions is None else partitions
-        intake = Intake(handle, max_events=self._max_events, max_bytes=self._max_bytes, on_error=self._fail)
-        self._consumers.append(_Consumer(self._broker, group, [(topic, partition) for partition in chosen], intake))
+        consumer = _Consumer(self._broker, group, [(topic, partition) for partition in chosen])
+        consumer.intake = Intake(
+            handle,
+            max_events=self._max_events,
+            max_bytes=self._max_bytes,
+            on_error=self._fail,
+            on_finish=consumer.commit,
+        )
+        self._consumers.append(consumer)
 
     async def run(self) -> None:
         """Return when all topics are read and all records finished and committed. Raises what a handler raised."""
@@ -91,8 +98,6 @@ class MemoryEngine:
             moved = [await consumer.read() for consumer in self._consumers]
             for consumer in self._consumers:
                 await consumer.intake.lanes.drain()
-            for consumer in self._consumers:
-                consumer.commit()
             if self._error is not None:
                 raise self._error
             if not any(moved):
@@ -110,8 +115,9 @@ class MemoryEngine:
 class _Consumer:
     """One group's view of the partitions that it reads."""
 
-    def __init__(self, broker: MemoryBroker, group: str, partitions: Sequence[Partition], intake: Intake) -> None:
-        self.intake = intake
+    intake: Intake
+
+    def __init__(self, broker: MemoryBroker, group: str, partitions: Sequence[Partition]) -> None:
         self._logs = {partition: broker.logs[partition[0]][partition[1]] for partition in partitions}
         self._commits = broker.commits[group]
         self._next = {partition: self._commits.get(partition, 0) for partition in partitions}
