@@ -22,11 +22,10 @@ from processors.backends.milvus_rows import (
     document_key,
     head_of,
     head_row,
-    quoted,
     rows_of,
     visible,
 )
-from processors.backends.milvus_search import by_document, live_rows, ranked
+from processors.backends.milvus_search import Live, by_document, dead_rows, is_live, live_rows, ranked
 from processors.errors import Poison
 from processors.ports import Head, Search, Stored, Vectors
 from schemas import Chunk, ChunksEmbedded, Document, DocumentId, Passage, Tenant
@@ -117,7 +116,7 @@ class MilvusIndex:
     async def flip(self, head: Head) -> None:
         await self._prepare_heads()
         await self._call("upsert", self._heads, [head_row(head)])
-        self._flipped[document_key(head.tenant, head.document_id)] = time.time()
+        self._flipped[document_key(head.tenant, head.document_id)] = head.flipped_at.timestamp()
         self._unflushed += 1
         self._wrote = True
 
@@ -131,10 +130,15 @@ class MilvusIndex:
         if not await self._exists(self.name):
             return []
         self._match(_Model(search.model, search.vector.shape[0]))
-        passages, dropped = await self._found(search, search.limit + max(10, search.limit // 5))
-        if len(passages) < search.limit and dropped:
-            passages, _ = await self._found(search, 4 * search.limit)
-        return passages[: search.limit]
+        snapshot_us = (time.time() - self.staleness_s) * 1e6
+        fetch = search.limit + max(10, search.limit // 5)
+        hits, live = await self._found(search, visible(search), fetch, snapshot_us)
+        kept = [hit for hit in hits if is_live(hit, live)]
+        if len(kept) < min(search.limit, len(hits)) and len(hits) >= fetch:
+            # Superseded rows took the room of others: search once more, without those documents' dead rows.
+            hits, live = await self._found(search, f"{visible(search)} and not {dead_rows(live)}", fetch, snapshot_us)
+            kept = [hit for hit in hits if is_live(hit, live)]
+        return ranked(kept, search.vector)[: search.limit]
 
     async def heads(self, tenant: Tenant, *, limit: int = 1000) -> Sequence[Head]:
         rows = await self._query(self._heads, among("tenant", [tenant]), HEAD_FIELDS)
@@ -187,10 +191,8 @@ class MilvusIndex:
             newest, *older = versions
             if newest["flipped_at_us"] / 1e6 > due:
                 continue
-            garbage.append(
-                f"(document == {quoted(document)} and version <= {newest['version']} and "
-                f"(version != {newest['rows_version']} or digest != {quoted(newest['digest'])}))"
-            )
+            live = {document: Live(newest["rows_version"], newest["digest"])}
+            garbage.append(f"(version <= {newest['version']} and {dead_rows(live)})")
             heads += [row["id"] for row in older]
         deleted = 0
         if garbage and await self._exists(self.name):
@@ -199,26 +201,23 @@ class MilvusIndex:
             await self._delete(self._heads, among("id", heads))
         return deleted
 
-    async def _found(self, search: Search, fetch: int) -> tuple[list[Passage], bool]:
-        """Passages of the versions that this search may see, best first, and whether others were dropped."""
-        started_us = (time.time() - self.staleness_s) * 1e6
+    async def _found(
+        self, search: Search, expression: str, fetch: int, snapshot_us: float
+    ) -> tuple[Sequence[Row], Mapping[str, Live]]:
+        """Rows that match, and which rows of each of their documents the search may show."""
         hits = await self._guarded(
             lambda: self._client.hybrid_search(
                 self.name,
                 vector=search.vector,
                 text=search.text,
-                expression=visible(search),
+                expression=expression,
                 limit=fetch,
                 fields=PASSAGE_FIELDS,
             )
         )
-        if not hits:
-            return [], False
         documents = sorted({hit["document"] for hit in hits})
-        heads = by_document(await self._query(self._heads, among("document", documents), HEAD_FIELDS))
-        live = {document: live_rows(versions, started_us) for document, versions in heads.items()}
-        kept = [hit for hit in hits if (hit["version"], hit["digest"]) == live.get(hit["document"])]
-        return ranked(kept, search.vector), len(kept) < len(hits)
+        heads = await self._query(self._heads, among("document", documents), HEAD_FIELDS) if documents else []
+        return hits, {document: live_rows(rows, snapshot_us) for document, rows in by_document(heads).items()}
 
     async def _exists(self, collection: str) -> bool:
         """Whether anything was written to the collection yet; if so, it is loaded now."""

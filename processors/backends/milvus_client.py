@@ -1,12 +1,11 @@
 """The only place that knows pymilvus: connecting, two schemas, and its errors in our words."""
 
+import asyncio
 import logging
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from types import ModuleType
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from processors.backends.deferred_pandas import pandas_deferred
 from processors.errors import Poison, Transient
 from processors.ports import Vectors
 
@@ -18,6 +17,14 @@ MAX_ROWS = 16_384
 """What a Milvus query returns at most."""
 MODEL_PROPERTY = "headwater.model"
 """A collection's property with the fingerprint of the model that all its vectors come from."""
+
+INDEXES: Mapping[str, tuple[str, str, Mapping[str, int]]] = {
+    "dense": ("HNSW", "COSINE", {"M": 16, "efConstruction": 128}),
+    "sparse": ("SPARSE_INVERTED_INDEX", "BM25", {}),
+    "anchor": ("FLAT", "L2", {}),
+}
+"""Kind, metric and parameters by field."""
+CREATION_POLLS, CREATION_POLL_S = 20, 0.1
 
 RATE_LIMIT, FORCE_DENY, NOT_FOUND, NOT_LOADED = 8, 9, 100, 101
 BAD_INPUT = frozenset({6, 1100, 1101, 1801})
@@ -37,7 +44,7 @@ class MilvusClient:
         self.version = ""
 
     async def open(self) -> None:
-        with _pandas_deferred():
+        with pandas_deferred():
             import pymilvus
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs a traceback per failed attempt
         self._pymilvus = pymilvus
@@ -86,7 +93,15 @@ class MilvusClient:
         return bool(await self.call("has_collection", collection))
 
     async def load(self, collection: str) -> None:
-        """Make a collection searchable, as it is not after a restart of the server."""
+        """Make a collection searchable: index what whoever created it did not come to, and load it.
+
+        A collection is not loaded after a restart of the server.
+        """
+        indexed = await self.call("list_indexes", collection)
+        described = await self.call("describe_collection", collection)
+        wanted = {field["name"] for field in described["fields"]} & INDEXES.keys() - set(indexed)
+        # At once: pymilvus waits half a second for each.
+        await asyncio.gather(*(self._index(collection, field, *INDEXES[field]) for field in wanted))
         await self.call("load_collection", collection, timeout_s=LOAD_TIMEOUT_S)
 
     async def model(self, collection: str) -> tuple[str, int]:
@@ -96,24 +111,30 @@ class MilvusClient:
         return str(described["properties"].get(MODEL_PROPERTY, "")), int(dense["params"]["dim"])
 
     async def create_chunks(self, collection: str, *, model: str, dimensions: int) -> None:
-        index = self._index(
-            dense=("HNSW", "COSINE", {"M": 16, "efConstruction": 128}),
-            sparse=("SPARSE_INVERTED_INDEX", "BM25", {}),
-            document=("INVERTED", "", {}),
-        )
-        await self._create(collection, self._chunks_schema(dimensions), index, {MODEL_PROPERTY: model})
+        await self._create(collection, self._chunks_schema(dimensions), {MODEL_PROPERTY: model})
 
     async def create_heads(self, collection: str) -> None:
-        index = self._index(anchor=("FLAT", "L2", {}), document=("INVERTED", "", {}))
-        await self._create(collection, self._heads_schema(), index, {})
+        await self._create(collection, self._heads_schema(), {})
 
-    async def _create(self, collection: str, schema: Any, index: Any, properties: Mapping[str, str]) -> None:
+    async def _create(self, collection: str, schema: Any, properties: Mapping[str, str]) -> None:
         """Create a collection; harmless when another worker does the same."""
         options: dict[str, Any] = {"properties": dict(properties), "consistency_level": "Strong"}
         try:
-            await self.call("create_collection", collection, schema=schema, index_params=index, **options)
+            await self.call("create_collection", collection, schema=schema, **options)
         except (Transient, Poison):
-            if not await self.exists(collection):
+            for _ in range(CREATION_POLLS):  # the other one may not be done
+                if await self.exists(collection):
+                    return
+                await asyncio.sleep(CREATION_POLL_S)
+            raise
+
+    async def _index(self, collection: str, field: str, kind: str, metric: str, params: Mapping[str, int]) -> None:
+        index = self._client.prepare_index_params()
+        index.add_index(field, index_name=field, index_type=kind, metric_type=metric, params=dict(params))
+        try:
+            await self.call("create_index", collection, index)
+        except (Transient, Poison):
+            if field not in await self.call("list_indexes", collection):
                 raise
 
     def _chunks_schema(self, dimensions: int) -> Any:
@@ -156,12 +177,6 @@ class MilvusClient:
             schema.add_field(name, kind.INT64)
         return schema
 
-    def _index(self, **fields: tuple[str, str, Mapping[str, Any]]) -> Any:
-        index = self._client.prepare_index_params()
-        for field, (kind, metric, params) in fields.items():
-            index.add_index(field, index_type=kind, metric_type=metric, params=dict(params))
-        return index
-
     def _translated(self, error: Any, method: str) -> Poison | Transient:
         said = f"milvus at {self.uri}: {method}: {error.message} (code {error.code})"
         if error.code == NOT_FOUND:
@@ -180,46 +195,3 @@ class CollectionMissing(Transient):
 
 class NotLoaded(Transient):
     """The server restarted and has not loaded the collection."""
-
-
-@contextmanager
-def _pandas_deferred() -> Iterator[None]:
-    """Import pymilvus without pandas, which costs 1.2 s and 85 MB and serves only its data-frame arguments.
-
-    While pymilvus is imported it sees a `DataFrame` of which nothing is an instance unless pandas is there, and
-    functions that import the real ones when they are called. Nothing stays in `sys.modules`.
-    """
-    if "pandas" in sys.modules or "pymilvus" in sys.modules:
-        yield
-        return
-    pandas, types = ModuleType("pandas"), ModuleType("pandas.api.types")
-    setattr(pandas, "DataFrame", _DataFrame)  # noqa: B010 - a module has no such attribute for the type checker
-    for name in ("infer_dtype", "is_array_like", "is_float", "is_list_like", "is_scalar"):
-        setattr(types, name, _deferred(name))
-    stand_ins = {"pandas": pandas, "pandas.api.types": types}
-    sys.modules.update(stand_ins)
-    try:
-        yield
-    finally:
-        for name, stand_in in stand_ins.items():
-            if sys.modules.get(name) is stand_in:
-                del sys.modules[name]
-
-
-class _IfImported(type):
-    def __instancecheck__(cls, instance: object) -> bool:
-        pandas = sys.modules.get("pandas")
-        return pandas is not None and isinstance(instance, pandas.DataFrame)
-
-
-class _DataFrame(metaclass=_IfImported):
-    pass
-
-
-def _deferred(name: str) -> Any:
-    def called(*arguments: Any, **options: Any) -> Any:
-        import pandas.api.types
-
-        return getattr(pandas.api.types, name)(*arguments, **options)
-
-    return called
