@@ -89,15 +89,21 @@ class SpanStore:
         return [_span(row) for row in rows]
 
     def find(self, prefix: str, *, limit: int = 10) -> list[str]:
-        """Ids of the traces whose own id, or the id of a question in it, starts with `prefix`; newest first."""
-        span = (prefix, prefix + "\U0010ffff")
+        """Ids of the traces whose own id, or the id of a question in it, starts with `prefix`; newest first.
+
+        Where one is exactly `prefix`, it alone.
+        """
+        ends = (prefix, prefix + "\U0010ffff")
         with self._reading() as database:
-            rows = database.execute(
-                "SELECT trace_id FROM traces WHERE trace_id BETWEEN ? AND ?"
-                " OR trace_id IN (SELECT trace_id FROM spans WHERE query_id BETWEEN ? AND ?)"
-                " ORDER BY start_ns DESC LIMIT ?",
-                (*span, *span, limit),
-            ).fetchall()
+            for first, last in ((prefix, prefix), ends):
+                rows = database.execute(
+                    "SELECT trace_id FROM traces WHERE trace_id BETWEEN ? AND ?"
+                    " OR trace_id IN (SELECT trace_id FROM spans WHERE query_id BETWEEN ? AND ?)"
+                    " ORDER BY start_ns DESC LIMIT ?",
+                    (first, last, first, last, limit),
+                ).fetchall()
+                if rows:
+                    break
         return [row["trace_id"] for row in rows]
 
     def newest(self) -> str | None:
