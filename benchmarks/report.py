@@ -54,7 +54,7 @@ def _section(result: Result) -> str:
     lines += ["| figure | target | median | min - max | repeats | |", "|---|---|---|---|---|---|"]
     lines += [_line(figure) for figure in result.figures]
     settings = ", ".join(f"{name} {value}" for name, value in result.parameters.items())
-    lines += ["", f"Parameters: {settings}." if settings else "", _circumstances(result.circumstances), ""]
+    lines += ["", f"Parameters: {settings}." if settings else "", _circumstances(result.where), ""]
     return "\n".join(lines)
 
 

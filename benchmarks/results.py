@@ -4,7 +4,7 @@ import os
 import platform
 import statistics
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -74,7 +74,7 @@ class Circumstances:
     """Runnable processes, averaged over the minute before the start."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Result:
     """A benchmark's outcome."""
 
@@ -82,8 +82,8 @@ class Result:
     method: str
     """What was done, for the report's reader."""
     figures: tuple[Figure, ...]
-    circumstances: Circumstances
-    parameters: dict[str, str | int | float] = field(default_factory=dict)
+    where: Circumstances
+    parameters: Mapping[str, str | int | float] = field(default_factory=dict)
 
 
 ADAPTER = TypeAdapter(Result)
@@ -114,6 +114,16 @@ def save(result: Result, folder: Path = RESULTS) -> Path:
     path = folder / f"{result.benchmark}.json"
     path.write_bytes(orjson.dumps(asdict(result), option=orjson.OPT_INDENT_2))
     return path
+
+
+def hand_in(result: Result, folder: Path) -> None:
+    """Save the result and say what came out."""
+    for figure in result.figures:
+        verdict = {True: "", False: "  MISSED", None: ""}[figure.met]
+        target = f"  (at {figure.target.at} {figure.target.value:g})" if figure.target else ""
+        spread = f"{min(figure.samples):.3g} - {max(figure.samples):.3g}"
+        print(f"{figure.name}: {figure.median:.3g} {figure.unit}  [{spread}]{target}{verdict}")
+    print(save(result, folder))
 
 
 def load(path: Path) -> Result:

@@ -13,7 +13,7 @@ HERE = Circumstances(commit="abc", machine="m", python="3.11", versions={"x": "1
 
 
 def result(*figures: Figure, name: str = "latency") -> Result:
-    return Result(benchmark=name, method="How.", figures=figures, circumstances=HERE)
+    return Result(benchmark=name, method="How.", figures=figures, where=HERE)
 
 
 def figure(*samples: float, target: Target | None) -> Figure:
