@@ -1,0 +1,102 @@
+"""The parts of docs/ that are made from the code: `python -m streams.pages` writes them, `--check` compares.
+
+A page marks such a part with `<!-- generated: NAME -->` and `<!-- end -->`; the text around it is a person's.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from schemas import EVENTS, contract
+from streams import asyncapi, drawing, pipelines
+from streams.composition import Backends
+from streams.settings import Settings
+from streams.topics import TOPICS
+
+DOCS = Path(__file__).parent.parent / "docs"
+MARKED = re.compile(r"(?<=<!-- generated: )(?P<name>[^>]+)(?P<open> -->\n)(?P<body>.*?)(?=<!-- end -->)", re.DOTALL)
+MAX_VECTOR_CHARS = 64
+"""Of a base64 vector in an example; nobody reads the other two thousand."""
+
+
+def pages(docs: Path = DOCS) -> Mapping[Path, str]:
+    """Every file that is made from the code, wholly or in parts, as it should be."""
+    settings = Settings()
+    backends = Backends(settings)
+    flow = drawing.draw(pipelines.ingest(backends, settings), pipelines.query(backends, settings))
+    wire = docs / "wire.md"
+    return {
+        docs / "asyncapi.json": asyncapi.render().decode(),
+        docs / "flow.svg": flow,
+        wire: filled(wire.read_text(encoding="utf-8")),
+    }
+
+
+def filled(page: str) -> str:
+    """The page with its marked parts made anew. Raises KeyError for a name that nothing makes."""
+    parts = _parts()
+    return MARKED.sub(lambda found: f"{found['name']}{found['open']}{parts[found['name']]()}", page)
+
+
+def _parts() -> Mapping[str, Callable[[], str]]:
+    parts: dict[str, Callable[[], str]] = {
+        "topics": _topics,
+        "headers": lambda: _table(
+            ("header", "value"), {f"`{name}`": words for name, words in asyncapi.HEADERS.items()}
+        ),
+        "dead letter headers": lambda: _table(
+            ("header", "value"), {f"`{name}`": words for name, words in asyncapi.DEAD_LETTER_HEADERS.items()}
+        ),
+    }
+    for event in EVENTS:
+        for case, value in contract.examples(event).items():
+            name = f"{event.ce_type} {case}".strip()
+            parts[name] = lambda value=value: _example(value)  # type: ignore[misc]  # a default binds the loop's value
+    return parts
+
+
+def _topics() -> str:
+    rows = {
+        f"`{topic.name}`": " | ".join(
+            (
+                ", ".join(event.__name__ for event in topic.events),
+                f"`{topic.key}`",
+                str(topic.partitions),
+                f"{topic.retention_ms / 86_400_000:g} d",
+                f"`{topic.dead_letter_name}`" if topic.dead_letters else "none",
+            )
+        )
+        for topic in TOPICS
+    }
+    return _table(("topic", "events", "key", "partitions", "kept", "dead letters"), rows)
+
+
+def _table(columns: tuple[str, ...], rows: Mapping[str, str]) -> str:
+    head = f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n"
+    return head + "".join(f"| {name} | {rest} |\n" for name, rest in rows.items())
+
+
+def _example(value: bytes) -> str:
+    record: dict[str, Any] = orjson.loads(value)
+    if len(record.get("vectors", "")) > MAX_VECTOR_CHARS:
+        record["vectors"] = record["vectors"][:MAX_VECTOR_CHARS]
+    return f"```json\n{json.dumps(record, indent=2, ensure_ascii=False)}\n```\n"
+
+
+def main(arguments: list[str]) -> int:
+    """0 where everything is, or was made, as it should be; 1 where `--check` found a stale file."""
+    stale = {path: text for path, text in pages().items() if not path.exists() or path.read_text("utf-8") != text}
+    for path, text in stale.items():
+        if "--check" not in arguments:
+            path.write_text(text, encoding="utf-8")
+        print(f"{'stale' if '--check' in arguments else 'written'}: {path}")
+    return 1 if stale and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
