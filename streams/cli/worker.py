@@ -21,11 +21,12 @@ def worker(
 
     import asyncio
 
-    from opentelemetry import trace
-
     from streams import logs
+    from streams.tracing import tracing
     from streams.worker import serve
 
     logs.configure(settings.log_level)
     names = [name.strip() for name in stages.split(",") if name.strip()]
-    raise typer.Exit(asyncio.run(serve(settings, names, tracer=trace.get_tracer("headwater"))))
+    with tracing(settings, "-".join(names) or "worker") as tracer:
+        code = asyncio.run(serve(settings, names, tracer=tracer))
+    raise typer.Exit(code)
