@@ -32,6 +32,7 @@ from streams.runtime.work import Work
 from streams.settings import Settings
 from streams.tail import Tail
 from streams.topics import CANCELLATIONS, MAX_RECORD_BYTES
+from streams.traced import TracedPorts
 from streams.wiring import Topic
 
 log = logging.getLogger("headwater.worker")
@@ -62,7 +63,8 @@ class Worker:
         self._cancelled = Cancelled(self._clock)
         self._broker = KafkaBroker(settings.kafka_config, max_record_bytes=MAX_PRODUCED_BYTES)
         try:
-            self._segments = _hosted(settings, stages, ports or Backends(settings))
+            traced = TracedPorts(ports or Backends(settings), tracer, content=settings.trace_content)
+            self._segments = _hosted(settings, stages, traced)
         except (SegmentError, UnknownBackend, ValueError) as error:
             raise ConfigError(str(error)) from error
 
