@@ -8,7 +8,7 @@ from typing import Self
 from rich.console import Console
 from rich.markup import escape
 
-SILENCE_S = 4.0
+SILENCE_S = 3.0
 """In a pipe, a line says what is going on when nothing else was printed for this long."""
 
 

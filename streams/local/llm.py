@@ -20,7 +20,7 @@ def language_model(settings: Settings) -> Part:
 
     return Part(
         name="llm",
-        command=lambda: [sys.executable, str(SERVER), str(model_file(settings)), str(port)],
+        command=lambda: [sys.executable, "-P", str(SERVER), str(model_file(settings)), str(port)],
         prepare=lambda: link_libgomp(libraries),
         probe=lambda: answers(port),
         port=port,

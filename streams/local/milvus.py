@@ -1,7 +1,6 @@
 """The vector store: Milvus Lite as a server, spoken to as a cluster would be."""
 
 import sys
-from pathlib import Path
 
 from streams.local.parts import Part
 from streams.settings import Settings
@@ -13,11 +12,10 @@ def vector_store(settings: Settings) -> Part:
     """The Milvus part."""
     port = settings.local.milvus_port
     data = settings.home.resolve() / "milvus"
-    program = Path(sys.executable).with_name("milvus-lite")
 
     def command() -> list[str]:
         where = ["--data-dir", str(data), "--host", "127.0.0.1", "--port", str(port)]
-        return [sys.executable, str(program), "server", *where]
+        return [sys.executable, "-P", "-m", "milvus_lite", "server", *where]
 
     return Part(
         name="milvus",

@@ -1,7 +1,9 @@
 """What the stack is made of: parts, in order of dependency."""
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 PartName = str
 
@@ -29,3 +31,8 @@ class Part:
     """How long it may take to be ready."""
     stop_s: float = 15.0
     """How long it may take to stop before it is killed."""
+
+
+def own(module: str, *arguments: str) -> list[str]:
+    """The command line that runs one of our modules with this Python."""
+    return [sys.executable, "-P", str(Path(__file__).with_name("run.py")), module, *arguments]

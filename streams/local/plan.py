@@ -1,6 +1,5 @@
 """Which parts the settings ask for."""
 
-import sys
 from pathlib import Path
 
 from streams import provisioning
@@ -8,7 +7,7 @@ from streams.local.errors import PartFailed
 from streams.local.kafka import broker
 from streams.local.llm import language_model
 from streams.local.milvus import vector_store
-from streams.local.parts import Part
+from streams.local.parts import Part, own
 from streams.settings import Settings
 
 WORKERS = {"ingest": "chunk,embed,upsert", "query": "retrieve,rerank,generate"}
@@ -37,7 +36,7 @@ def parts_of(settings: Settings, *, workers: bool = True) -> list[Part]:
 def _worker(settings: Settings, name: str, stages: str) -> Part:
     return Part(
         name=f"{name}-worker",
-        command=lambda: [sys.executable, "-m", "streams", "worker", "--stages", stages],
+        command=lambda: own("streams", "worker", "--stages", stages),
         ready_line=b"worker ready",
         after=("topics", "milvus", "llm"),
         environment=settings.environment,

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from streams.local.errors import StackError
 from streams.local.jars import Report, fetch
 from streams.local.listeners import require_free, taken
 from streams.local.logs import last_lines
+from streams.local.parts import own
 from streams.local.plan import jars_folder, parts_of
 from streams.local.state import StackState
 from streams.settings import Settings
@@ -69,7 +69,7 @@ def _supervisor(settings: Settings, home: Path, workers: bool) -> Process:
     flags = [] if workers else ["--no-workers"]
     with (home / "supervisor.log").open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "streams.local.supervisor", *flags],
+            own("streams.local.supervisor", *flags),
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
