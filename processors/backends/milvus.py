@@ -78,11 +78,11 @@ class MilvusIndex:
         await self._client.close()
 
     async def check(self) -> str:
-        about = f"milvus {await self._client.call('get_server_version')}, collection {self.name!r}"
+        about = f"{await self._client.call('get_server_version')}, collection {self.name!r}"
         if not await self._exists(self.name):
             return f"{about}: nothing written yet"
         statistics = await self._call("get_collection_stats", self.name)
-        return f"{about}: {statistics['row_count']} rows, vectors of {self._model}"
+        return f"{about}: {statistics['row_count']} rows by {self._model}"
 
     async def head(self, tenant: Tenant, document_id: DocumentId) -> Head | None:
         rows = await self._query(self._heads, among("document", [document_key(tenant, document_id)]), HEAD_FIELDS)

@@ -185,8 +185,12 @@ class MilvusClient:
             return NotLoaded(said)
         client_side = type(error) is not self._pymilvus.MilvusException and error.code not in (RATE_LIMIT, FORCE_DENY)
         bad_input = error.code in BAD_INPUT or error.is_input_error or client_side
-        unavailable = isinstance(error, self._pymilvus.MilvusUnavailableException) or "onnect" in type(error).__name__
-        return Poison("index-refused", said) if bad_input and not unavailable else Transient(said)
+        unavailable = "server unavailable" in error.message or isinstance(
+            error, self._pymilvus.MilvusUnavailableException
+        )
+        if unavailable:
+            return Transient(f"{said}: is it running, and does the index URL name it?")
+        return Poison("index-refused", said) if bad_input else Transient(said)
 
 
 class CollectionMissing(Transient):
