@@ -2,24 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 import orjson
 
-from processors import chunking
+from processors.chunking import ChunkingRules
 from processors.errors import Poison
+from processors.passages import passages
 from processors.ports import Element, ObjectStore, Parser
-from schemas import (
-    Chunk as Passage,
-)
-from schemas import (
-    ChunksExtracted,
-    Claim,
-    Document,
-    DocumentDeleted,
-    DocumentPublished,
-    InlineText,
-    digest,
-)
+from schemas import Chunk as Passage
+from schemas import ChunksExtracted, Claim, Document, DocumentDeleted, DocumentPublished, InlineText, digest
 
 MAX_SLICE_CHUNKS = 64
 MAX_SLICE_CHARS = 256 * 1024
@@ -35,7 +27,7 @@ class Chunk:
 
     parser: Parser
     objects: ObjectStore
-    rules: chunking.ChunkingRules
+    rules: ChunkingRules
     max_chunks: int = 20_000
 
     async def __call__(
@@ -47,11 +39,12 @@ class Chunk:
         data, media_type = await self._content(event)
         elements = await self.parser.parse(data, media_type=media_type, filename=name)
         rule = self.rules.rule(media_type=event.media_type, profile=event.profile)
-        passages = chunking.chunks(elements, rule)
-        if len(passages) > self.max_chunks:
-            raise Poison("too-large", f"{name!r} gives {len(passages):,} chunks; at most {self.max_chunks:,}: split it")
-        document = _document(event, passages, title=event.title or _heading(elements) or name)
-        slices = list(_slices(passages))
+        chars = sum(len(element.text) for element in elements)
+        found = passages(elements, rule) if chars <= self.max_chunks * rule.max_chars else ()
+        if not 0 < len(found) <= self.max_chunks:
+            raise Poison("too-large", f"{name!r}: {chars:,} characters are over {self.max_chunks:,} chunks: split it")
+        document = _document(event, found, title=event.title or _heading(elements) or PurePath(name).name)
+        slices = list(_slices(found))
         return [
             ChunksExtracted(document=document, slice=number, slices=len(slices), chunks=tuple(part))
             for number, part in enumerate(slices)
