@@ -29,7 +29,7 @@ class Backends:
         def embedded(url: str) -> Parser:
             from processors.backends.documents import DocumentParser
 
-            return DocumentParser()
+            return DocumentParser(url)
 
         return _backend("parser", self.settings.parser, {"embedded": embedded})
 

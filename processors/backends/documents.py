@@ -4,7 +4,9 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Final
+from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
@@ -30,13 +32,21 @@ class DocumentParser:
     document is poison. A process stays for the next document; several are started when several wait.
     """
 
-    def __init__(self, *, timeout_s: float = 60.0, processes: int = 2) -> None:
+    def __init__(self, url: str = "embedded://unstructured", *, timeout_s: float = 60.0, processes: int = 2) -> None:
+        """`?pdf=hires` in the URL reads PDF by layout analysis instead of its text layer."""
+        self.hires = parse_qs(urlsplit(url).query).get("pdf") == ["hires"]
         self.timeout_s = timeout_s
         self._slots = asyncio.Semaphore(processes)
         self._idle: list[_Child] = []
         self._busy: set[_Child] = set()
 
     async def open(self) -> None:
+        needed = {"unstructured": "parse", "pypdf": "parse"} | (
+            {"unstructured_inference": "hires"} if self.hires else {}
+        )
+        for library, extra in needed.items():
+            if find_spec(library) is None:
+                raise Poison("parser-missing", f"{library!r} is not installed: pip install 'headwater[{extra}]'")
         self._idle.append(await _Child.start())
 
     async def close(self) -> None:
@@ -52,7 +62,7 @@ class DocumentParser:
     async def parse(self, data: bytes, *, media_type: str, filename: str) -> Sequence[Element]:
         if len(data) > MAX_DOCUMENT_BYTES:
             raise Poison("too-large", f"{filename!r} has {len(data):,} bytes; at most {MAX_DOCUMENT_BYTES:,}: split it")
-        header = orjson.dumps({"media_type": media_type, "filename": filename})
+        header = orjson.dumps({"media_type": media_type, "filename": filename, "hires": self.hires})
         async with self._slots:
             reply = orjson.loads(await self._ask(header, data, filename))
         if "code" in reply:

@@ -1,12 +1,12 @@
 """The reading process: one document in, its elements out, over pipes, for as long as its parent lives."""
 
 import ctypes
-import importlib.util
 import os
 import resource
 import signal
 import struct
 import sys
+from collections.abc import Iterable
 from typing import BinaryIO, Final
 
 import orjson
@@ -35,10 +35,10 @@ def main() -> None:
         _send(replies, orjson.dumps(answer(data, **orjson.loads(header))))
 
 
-def answer(data: bytes, *, media_type: str, filename: str) -> dict[str, object]:
+def answer(data: bytes, *, media_type: str, filename: str, hires: bool) -> dict[str, object]:
     """`elements` as rows of kind, text, page and depth, or a poison's `code` and `detail`."""
     try:
-        return {"elements": [[e.kind, e.text, e.page, e.depth] for e in read(data, media_type, filename)]}
+        return {"elements": [[e.kind, e.text, e.page, e.depth] for e in read(data, media_type, filename, hires)]}
     except Poison as poison:
         return {"code": poison.code, "detail": encodings.clean(poison.detail)}
     except RecursionError:
@@ -47,13 +47,13 @@ def answer(data: bytes, *, media_type: str, filename: str) -> dict[str, object]:
         return {"code": "too-large", "detail": f"{filename!r} needs over {MEMORY_BYTES >> 30} GiB to read: split it"}
 
 
-def read(data: bytes, media_type: str, filename: str) -> list[Element]:
+def read(data: bytes, media_type: str, filename: str, hires: bool = False) -> list[Element]:
     """The elements with text in a document, at least one. Raises Poison."""
     if not data.strip(b"\0 \t\r\n"):
         raise Poison("empty-document", f"{filename!r} is empty: publish it again with content, or delete it")
     kind = detection.detect(data, media_type=media_type, filename=filename)
     elements = []
-    for element in _elements(data, kind, media_type, filename):
+    for element in _elements(data, kind, encodings.declared_charset(media_type.encode()), filename, hires):
         text = encodings.clean(element.text).strip("\n").rstrip()
         if text.strip():
             elements.append(Element(kind=element.kind, text=text, page=element.page, depth=element.depth))
@@ -63,24 +63,21 @@ def read(data: bytes, media_type: str, filename: str) -> list[Element]:
     return elements
 
 
-def _elements(data: bytes, kind: str, media_type: str, filename: str):  # type: ignore[no-untyped-def]
-    if kind == detection.PDF:
+def _elements(data: bytes, kind: str, charset: str, filename: str, hires: bool) -> Iterable[Element]:
+    if kind == detection.PDF and not hires:
         from processors.backends.readers import pypdf
 
         return pypdf.read(data, filename=filename)
     if kind in (detection.TEXT, detection.CSV, detection.JSON):
-        content = encodings.decode(data, media_type=media_type, filename=filename)
+        content = encodings.decode(data, charset=charset, filename=filename)
         if kind == detection.CSV:
             return plain.table(content, filename)
         return plain.document(content, filename) if kind == detection.JSON else plain.text(content)
     from processors.backends.readers import unstructured
 
-    return unstructured.read(data, media_type=kind, charset="", filename=filename)
-
-
-def installed() -> list[str]:
-    """Names of the libraries that are missing."""
-    return [name for name in ("unstructured", "pypdf") if importlib.util.find_spec(name) is None]
+    if kind == detection.PDF:
+        return unstructured.read_layout(data, filename=filename)
+    return unstructured.read(data, media_type=kind, charset=charset, filename=filename)
 
 
 def _bind_to_parent() -> None:

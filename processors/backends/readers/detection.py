@@ -74,7 +74,8 @@ def detect(data: bytes, *, media_type: str, filename: str) -> str:
         raise Poison("unreadable", f"{filename!r} does not begin like {what}: it is cut off, damaged or misnamed")
     if declared:
         return declared
-    if media_type.partition(";")[0].strip().lower() in UNDECLARED and not PurePosixPath(filename).suffix:
+    nameless = media_type.partition(";")[0].strip().lower() in UNDECLARED and not PurePosixPath(filename).suffix
+    if nameless and b"\0" not in data[:1024]:
         return HTML if head[:14].lower().startswith((b"<!doctype html", b"<html")) else TEXT
     raise _unsupported(f"{filename!r} has an unknown type", media_type)
 

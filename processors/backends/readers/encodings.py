@@ -20,9 +20,9 @@ SAMPLE_BYTES = 64 * 1024
 DECLARED = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9._:-]{2,40})""")
 
 
-def decode(data: bytes, *, media_type: str, filename: str) -> str:
+def decode(data: bytes, *, charset: str, filename: str) -> str:
     """The text in `data`, newlines as `\\n`, control characters gone. Poison `unreadable` where it is not text."""
-    text = _text(data, _charset(media_type), filename)
+    text = _text(data, charset, filename)
     controls = sum(1 for _ in CONTROLS.finditer(text[: SAMPLE_BYTES * 4]))
     if controls > 8 and controls > MAX_CONTROL_SHARE * min(len(text), SAMPLE_BYTES * 4):
         raise _unreadable(filename)
@@ -35,14 +35,9 @@ def clean(text: str) -> str:
     return CONTROLS.sub("", text)
 
 
-def declared_charset(markup: bytes) -> str:
-    """The encoding that an HTML or XML file names in its first kilobytes; else nothing."""
-    found = DECLARED.search(markup[:4096])
-    return found[1].decode("ascii") if found else ""
-
-
-def _charset(media_type: str) -> str:
-    found = DECLARED.search(media_type.encode("ascii", "ignore"))
+def declared_charset(declaration: bytes) -> str:
+    """The encoding that a media type, or the first kilobytes of an HTML file, name; else nothing."""
+    found = DECLARED.search(declaration[:4096])
     return found[1].decode("ascii") if found else ""
 
 
@@ -70,10 +65,15 @@ def _guess(data: bytes, filename: str) -> str:
     from charset_normalizer import from_bytes
 
     best = from_bytes(data[:SAMPLE_BYTES]).best()
-    if best is None or best.percent_chaos > 20:
+    # Without a language in which it makes sense, a guess is as good as mojibake.
+    if best is None or best.percent_coherence <= 0:
         raise _unreadable(filename)
     return best.encoding
 
 
 def _unreadable(filename: str) -> Poison:
-    return Poison("unreadable", f"{filename!r} is not text in any known encoding: save it as UTF-8, or check its type")
+    return Poison(
+        "unreadable",
+        f"{filename!r} is binary, or text whose encoding cannot be told: save it as UTF-8, "
+        "or name the encoding (`text/plain; charset=...`)",
+    )

@@ -54,7 +54,7 @@ def document(content: str, filename: str) -> Iterator[Element]:
         value = json.loads(content)
     except RecursionError:
         raise Poison("unreadable", f"{filename!r} is nested too deeply: at most {MAX_JSON_DEPTH} levels") from None
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise Poison(
             "unreadable", f"{filename!r} is not valid JSON ({error}): correct it and publish it again"
         ) from None

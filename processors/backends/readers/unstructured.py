@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from importlib import import_module
 from typing import Any, Final
 
-from processors.backends.readers import detection, encodings, plain
+from processors.backends.readers import BROKEN_INPUT, detection, encodings, plain
 from processors.errors import Poison
 from processors.ports import Element, ElementKind
 
@@ -20,7 +20,7 @@ PARTITIONERS: Final = {
     detection.EMAIL: "email",
 }
 KINDS: Final[dict[str, ElementKind]] = {"ListItem": "list-item", "CodeSnippet": "code", "Table": "table"}
-PAGED: Final = (detection.PPTX,)
+PAGED: Final = (detection.PPTX, detection.PDF)
 DEEPEST_TITLE: Final = 9
 
 
@@ -29,22 +29,30 @@ def read(data: bytes, *, media_type: str, charset: str, filename: str) -> Iterat
     partition = _partitioner(PARTITIONERS[media_type])
     options: dict[str, Any] = {}
     if media_type in (detection.HTML, detection.MARKDOWN):
-        options["text"] = encodings.decode(
-            data, media_type=f"; charset={charset}" if charset else "", filename=filename
-        )
+        charset = charset or encodings.declared_charset(data)
+        options["text"] = encodings.decode(data, charset=charset, filename=filename)
     else:
         options["file"] = io.BytesIO(data)
     try:
         found = partition(**options)
     except Poison:
         raise
-    except (MemoryError, RecursionError):
-        raise
-    except Exception as error:  # the readers underneath raise whatever they stumble over
-        raise Poison("unreadable", f"{filename!r} cannot be read ({type(error).__name__}: {error})"[:500]) from None
+    except BROKEN_INPUT as error:
+        raise Poison(
+            "unreadable", f"{filename!r} is damaged ({type(error).__name__}: {error})"[:400] + ": save it anew"
+        ) from None
     if media_type == detection.EMAIL:
         yield from _letterhead(found)
     yield from _elements(found, media_type)
+
+
+def read_layout(data: bytes, *, filename: str) -> Iterator[Element]:
+    """A PDF by layout analysis and text recognition, with the `hires` extra. Poison: `unreadable`."""
+    try:
+        found = _partitioner("pdf")(file=io.BytesIO(data), strategy="hi_res", infer_table_structure=True)
+    except BROKEN_INPUT as error:
+        raise Poison("unreadable", f"{filename!r} is a damaged PDF ({error})"[:400] + ": save it anew") from None
+    yield from _elements(found, detection.PDF)
 
 
 def _partitioner(name: str) -> Any:
