@@ -1,5 +1,6 @@
 """The topics that a broker should have, how they differ from those it has, and how to bring them about."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ DEAD_LETTER_MAX_BYTES = 4 * MAX_RECORD_BYTES
 DEAD_LETTER_RETENTION_MS = 14 * DAY_MS
 """Twice what its topic keeps: time to notice, fix and replay."""
 TIMEOUT_S = 30.0
+CONNECT_S = 5.0
+"""A broker on the network answers in milliseconds; a person should not wait longer to learn that there is none."""
 
 
 class ProvisioningError(Exception):
@@ -104,7 +107,18 @@ def apply(settings: Settings, differences: Sequence[Difference] | None = None) -
     _create(admin, [each.topic for each in differences if each.what == "create"])
     _add_partitions(admin, [each.topic for each in differences if each.what == "partitions" and not each.by_hand])
     _alter(admin, [each for each in differences if each.what in each.topic.config])
+    _wait_visible(settings, [each for each in differences if not each.by_hand])
     return [each for each in differences if each.by_hand]
+
+
+def _wait_visible(settings: Settings, done: Sequence[Difference]) -> None:
+    """The controller answers before all brokers know; whoever looks next should find what was done."""
+    deadline = time.monotonic() + TIMEOUT_S
+    changed = {(each.topic.name, each.what) for each in done}
+    while changed and not changed.isdisjoint((each.topic.name, each.what) for each in plan(settings)):
+        if time.monotonic() > deadline:
+            raise ProvisioningError(f"the changes were accepted but do not show after {TIMEOUT_S:g} s; look again")
+        time.sleep(0.05)
 
 
 def _create(admin: Any, specs: Sequence[TopicSpec]) -> None:
@@ -152,14 +166,14 @@ def _settle(verb: str, futures: Mapping[Any, Any], harmless: int | None = None) 
 def _admin(settings: Settings) -> Any:
     from confluent_kafka.admin import AdminClient
 
-    return AdminClient(settings.kafka_config)
+    return AdminClient({"log_level": 2, **settings.kafka_config})  # connection trouble is raised, not printed
 
 
 def _metadata(admin: Any) -> Any:
     from confluent_kafka import KafkaException
 
     try:
-        return admin.list_topics(timeout=10)
+        return admin.list_topics(timeout=CONNECT_S)
     except KafkaException as error:
         raise ProvisioningError(f"no broker answers: {error.args[0].str()}") from error
 

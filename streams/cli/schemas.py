@@ -18,7 +18,7 @@ def export(
     from streams import asyncapi
 
     if out is None:
-        broken = [difference.ce_type for difference in contract.differences() if difference.breaking]
+        broken = [difference.ce_type for difference in contract.differences(contract.CONTRACTS) if difference.breaking]
         if broken:
             raise CommandError(
                 f"not exported: {', '.join(broken)} would break readers or writers; `headwater schemas check` says how"
@@ -40,8 +40,8 @@ def check(
     from schemas import EVENTS, contract
     from streams import asyncapi
 
-    found = contract.differences()
-    stale = asyncapi.DOCUMENT.parent.is_dir() and not asyncapi.is_fresh()
+    found = contract.differences(contract.CONTRACTS)
+    stale = asyncapi.DOCUMENT.parent.is_dir() and not asyncapi.is_fresh(asyncapi.DOCUMENT)
     if stale:
         found.append(contract.Difference(asyncapi.DOCUMENT.name, False, ("it is stale",), contract.EXPORT))
     if as_json:
