@@ -16,9 +16,8 @@ from contextlib import ExitStack, aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack
+from typing import Self, TypedDict, Unpack
 
-from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 
 from processors.errors import Poison
@@ -31,7 +30,6 @@ from schemas import (
     DocumentDeleted,
     DocumentId,
     DocumentPublished,
-    Event,
     FinalReply,
     InlineBytes,
     InlineText,
@@ -45,26 +43,18 @@ from schemas import (
     Scalar,
     Source,
     Tenant,
-    decode,
-    encode,
 )
 from streams.media_types import media_type_of
 from streams.receipts import Receipts
 from streams.replies import Replies
-from streams.runtime.headers import outgoing
-from streams.runtime.producer import KafkaBroker
-from streams.runtime.records import Outgoing
-from streams.runtime.traces import DOCUMENT_ID, OUTCOME, QUERY_ID, TENANT, carried, inside
+from streams.runtime.traces import OUTCOME, inside
+from streams.sender import Sender, attributes
 from streams.settings import Settings
-from streams.tail import TopicMissing
-from streams.topics import CANCELLATIONS, DOCUMENTS, MAX_RECORD_BYTES, QUERIES
+from streams.topics import CANCELLATIONS, DOCUMENTS, QUERIES
 from streams.tracing import tracing
-from streams.wiring import Topic
 
 INLINE_BYTES = 512 * 1024
 """Anything larger travels as a claim check."""
-DELIVERY_MS = 30_000
-"""How long a broker that was there may be away before a send fails."""
 GRACE_S = 5.0
 """How long past its deadline the pipeline may take to say that a question is past its deadline."""
 
@@ -95,18 +85,15 @@ class Client:
     def __init__(self, settings: Settings, tracer: Tracer | None = None) -> None:
         self._settings = settings
         self._given = tracer
-        config = settings.kafka_config
-        producing = {"delivery.timeout.ms": DELIVERY_MS, "log_level": 2, **config}
-        self._broker = KafkaBroker(producing, max_record_bytes=MAX_RECORD_BYTES)
-        self._receipts = Receipts(config, settings.topic_prefix)
-        self._replies = Replies(config, settings.topic_prefix)
-        self._source = f"/headwater/client/{uuid.uuid4()}"
+        self._sender = Sender(settings)
+        self._receipts = Receipts(settings.kafka_config, settings.topic_prefix)
+        self._replies = Replies(settings.kafka_config, settings.topic_prefix)
         self._last_version = 0
 
     async def __aenter__(self) -> Self:
         self._exporting = ExitStack()
         self._tracer = self._given or self._exporting.enter_context(tracing(self._settings, "client"))
-        await self._broker.open()
+        await self._sender.open(self._tracer)
         return self
 
     async def __aexit__(
@@ -114,7 +101,7 @@ class Client:
     ) -> None:
         await self._replies.close()
         await self._receipts.close()
-        await self._broker.close()
+        await self._sender.close()
         await asyncio.to_thread(self._exporting.close)
 
     async def publish(
@@ -153,9 +140,13 @@ class Client:
             readers=tuple(readers),
             profile=profile,
         )
-        if not isinstance(event.source, Claim) and len(encode(event)) > MAX_RECORD_BYTES:
+        try:
+            await self._announce(event)
+        except Poison as error:
+            if error.code != "record-too-large" or isinstance(event.source, Claim):
+                raise
             event = dataclasses.replace(event, source=await self._stored(content))
-        await self._announce(event)
+            await self._announce(event)
         return event
 
     async def delete(self, document_id: str, *, tenant: str = "", version: int | None = None) -> DocumentDeleted:
@@ -214,10 +205,10 @@ class Client:
         )
         until = asyncio.get_running_loop().time() + deadline_s + GRACE_S
         conversation = self._replies.expect(query.query_id)
-        span = self._tracer.start_span("ask", kind=SpanKind.CLIENT, attributes=_attributes(query))
+        span = self._tracer.start_span("ask", kind=SpanKind.CLIENT, attributes=attributes(query))
         asked = over = False
         try:
-            await self._send(QUERIES, query, inside(span))
+            await self._sender.send(QUERIES, query, inside(span))
             asked = True
             while not over:
                 async with asyncio.timeout_at(until):
@@ -233,7 +224,7 @@ class Client:
             self._replies.forget(query.query_id)
             if asked and not over:
                 span.set_attribute(OUTCOME, "withdrawn")
-                await self._send(CANCELLATIONS, QueryCancelled(query_id=query.query_id), inside(span))
+                await self._sender.send(CANCELLATIONS, QueryCancelled(query_id=query.query_id), inside(span))
             span.end()
 
     async def answer(self, text: str, **options: Unpack[Asking]) -> FinalReply:
@@ -246,34 +237,15 @@ class Client:
 
     async def cancel(self, query_id: str) -> None:
         """Withdraw a question; one still under way fails with the code `cancelled`."""
-        await self._send(CANCELLATIONS, QueryCancelled(query_id=QueryId(query_id)))
+        await self._sender.send(CANCELLATIONS, QueryCancelled(query_id=QueryId(query_id)))
 
     async def _announce(self, event: DocumentPublished | DocumentDeleted) -> None:
-        _checked(event, DOCUMENTS)
         await self._receipts.expect(event)
-        await self._send(DOCUMENTS, event)
-
-    async def _send(self, topic: Topic[Any], event: Event, context: Context | None = None) -> None:
-        value = _checked(event, topic)
-        name = self._settings.topic_prefix + topic.name
-        with self._tracer.start_as_current_span(
-            f"publish {topic.name}", context=context, kind=SpanKind.PRODUCER, attributes=_attributes(event)
-        ) as span:
-            span.set_attribute("messaging.destination.name", name)
-            headers = outgoing(
-                event,
-                event_id=str(uuid.uuid4()),
-                source=self._source,
-                time=datetime.now(UTC),
-                trace=carried(inside(span)),
-            )
-            record = Outgoing(topic=name, key=event.key.encode(), value=value, headers=headers)
-            try:
-                await (await self._broker.send(record))
-            except Poison as error:
-                if error.code == "unknown-partition":
-                    raise TopicMissing(name, self._settings.kafka_url) from None
-                raise
+        try:
+            await self._sender.send(DOCUMENTS, event)
+        except BaseException:
+            self._receipts.forget(event)
+            raise
 
     async def _source_of(self, content: str | bytes) -> Source:
         if len(_bytes(content)) > INLINE_BYTES:
@@ -298,24 +270,6 @@ class Client:
 def _bytes(content: str | bytes) -> bytes:
     # A lone surrogate has no UTF-8 form; `encode` of the event says so in words, so it must get that far.
     return content.encode(errors="surrogatepass") if isinstance(content, str) else content
-
-
-def _checked(event: Event, topic: Topic[Any]) -> bytes:
-    """The event's bytes, proven to be what every reader of the topic accepts. Raises SchemaError, Poison."""
-    value = encode(event)
-    decode(value, event.ce_type, topic.events)
-    if len(value) > MAX_RECORD_BYTES:
-        raise Poison(
-            "record-too-large",
-            f"{event.key!r} has {len(value)} bytes beside its content; a record holds {MAX_RECORD_BYTES}: "
-            "shorten its metadata",
-        )
-    return value
-
-
-def _attributes(event: Event) -> dict[str, str]:
-    about = {TENANT: "tenant", DOCUMENT_ID: "document_id", QUERY_ID: "query_id"}
-    return {name: value for name, field in about.items() if (value := getattr(event, field, None)) is not None}
 
 
 def _noted(reply: Reply, span: Span) -> bool:

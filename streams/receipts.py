@@ -32,6 +32,10 @@ class Receipts:
         if len(self._expected) > MAX_EXPECTED:
             self._expected.popitem(last=False)[1].cancel()
 
+    def forget(self, event: DocumentPublished | DocumentDeleted) -> None:
+        """The event was not sent after all."""
+        self._expected.pop(_address(event), None)
+
     async def wait(self, event: DocumentPublished | DocumentDeleted) -> Receipt:
         """The receipt of an expected event; each can be had once."""
         address = _address(event)

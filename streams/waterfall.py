@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from streams.runtime.traces import BROKER_WAIT_MS
 from streams.spans import StoredSpan
 
-NAME, FIGURE = 27, 9
+NAME, FIGURE = 30, 8
 """Columns for names and for figures; the bars get the rest."""
 
 
@@ -82,4 +82,4 @@ def _wait_ns(span: StoredSpan) -> int:
 
 
 def _ms(duration_ns: int) -> str:
-    return f"{duration_ns / 1e6:.1f} ms" if duration_ns < 10_000_000_000 else f"{duration_ns / 1e9:.1f} s"
+    return f"{duration_ns / 1e6:.1f} ms" if duration_ns < 999_950_000 else f"{duration_ns / 1e9:.2f} s"

@@ -31,7 +31,9 @@ def ask(
         bool | None,
         typer.Option("--generate/--extract", help="A language model's words, or sentences of the documents."),
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until the question is past its deadline.")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, max=86_400, help="Seconds until the question is past its deadline.")
+    ] = 60.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object per line for each reply event; the last one is final.")
     ] = False,
@@ -131,8 +133,9 @@ def _where(citation: "Citation") -> str:
     parts = [f"{title}, version {citation.version}"]
     if citation.page is not None:
         parts.append(f"page {citation.page}")
-    if citation.section:
-        parts.append(" > ".join(citation.section))
+    section = [heading for heading in citation.section if heading != citation.title]
+    if section:
+        parts.append(" > ".join(section))
     return plain(", ".join(parts))
 
 

@@ -77,7 +77,7 @@ def delete(
     *,
     tenant: Owner = "",
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until nothing is left of them.")] = True,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for all of them.")] = 60.0,
+    timeout: Annotated[float, typer.Option(min=0.1, max=86_400, help="Seconds to wait for all of them.")] = 60.0,
     as_json: AsJson = False,
 ) -> None:
     """Erase documents from the index, and wait until nothing is left of them.

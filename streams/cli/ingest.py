@@ -40,7 +40,9 @@ def ingest(
     ] = None,
     profile: Annotated[str, typer.Option(help="Chunking for `technical`, `general` or `legal` text.")] = "",
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until every document is searchable.")] = True,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Give up after so many seconds without a receipt.")] = 120.0,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, max=86_400, help="Give up after so many seconds without a receipt.")
+    ] = 120.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object at the end.")] = False,
 ) -> None:
     """Publish documents and wait until they are searchable.
