@@ -103,7 +103,7 @@ class Settings(BaseSettings):
 
     @property
     def objects_url(self) -> str:
-        return self.objects or f"file://{self.home.resolve() / 'objects'}"
+        return self.objects or (self.home.resolve() / "objects").as_uri()
 
     @property
     def kafka_config(self) -> dict[str, Any]:
