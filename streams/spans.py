@@ -114,9 +114,8 @@ class SpanStore:
     def _write(self, spans: Sequence[StoredSpan]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._connection() as database:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = NORMAL")
-            database.executescript(SCHEMA)
+            # A power cut may cost spans, and a damaged file is replaced: not worth waiting for the disk.
+            database.execute("PRAGMA synchronous = OFF")
             database.execute("BEGIN IMMEDIATE")
             database.executemany(
                 "INSERT INTO traces VALUES (?, ?)"
@@ -148,6 +147,8 @@ class SpanStore:
         database = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
         try:
             database.row_factory = sqlite3.Row
+            database.execute("PRAGMA journal_mode = WAL")
+            database.executescript(SCHEMA)
             yield database
         finally:
             database.close()

@@ -82,4 +82,6 @@ def _wait_ns(span: StoredSpan) -> int:
 
 
 def _ms(duration_ns: int) -> str:
-    return f"{duration_ns / 1e6:.1f} ms" if duration_ns < 999_950_000 else f"{duration_ns / 1e9:.2f} s"
+    if duration_ns < 999_950_000:
+        return f"{duration_ns / 1e6:.1f} ms"
+    return f"{duration_ns / 1e9:.2f} s" if duration_ns < 999_950_000_000 else f"{duration_ns / 1e9:.0f} s"
