@@ -10,7 +10,7 @@ from processors.grounding import Piece, confidence, quoted, supported, unsupport
 from processors.ports import Generator
 from schemas import AnswerCompleted, AnswerDelta, AnswerMode, AnswerRefused, PassagesRanked, Usage
 
-MIN_EVIDENCE = 0.2
+MIN_EVIDENCE = 0.1
 """Probability that the best passage holds the answer; docs/retrieval.md has the error rates of this threshold."""
 
 

@@ -63,14 +63,11 @@ class MicroBatcher:
         return np.stack([row for row in call.rows if row is not None])
 
     async def close(self) -> None:
-        """Fail what waits and end the threads; harmless when repeated."""
-        for lane in tuple(self._running):
-            lane.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        """Cancel what waits, let what runs finish, end the threads; harmless when repeated."""
         for text in (*self._waiting["query"], *self._waiting["passage"]):
             text.call.done.cancel()
-        self._waiting = {"query": [], "passage": []}
-        self._executor.shutdown(wait=True)
+        await asyncio.gather(*self._running)
+        self._executor.shutdown(wait=False)
 
     async def _lane(self) -> None:
         loop = asyncio.get_running_loop()

