@@ -108,9 +108,11 @@ class Worker:
 
 
 @contextmanager
-def worker(settings: Settings, stages: str) -> Iterator[Worker]:
-    """A worker as users run it: `headwater worker --stages ...`."""
+def worker(settings: Settings, stages: str, *, wait: bool = True) -> Iterator[Worker]:
+    """A worker as users run it: `headwater worker --stages ...`; unless told otherwise, one that is ready."""
     with _process(settings, "streams", "worker", "--stages", stages) as running:
+        if wait:
+            running.wait_ready()
         yield running
 
 
@@ -118,6 +120,7 @@ def worker(settings: Settings, stages: str) -> Iterator[Worker]:
 def injected(settings: Settings, stages: str, ports: PortSet) -> Iterator[Worker]:
     """The same worker with some of its ports replaced, see `benchmarks.injected`."""
     with _process(settings, "benchmarks.injected", stages, ports) as running:
+        running.wait_ready()
         yield running
 
 
@@ -132,7 +135,6 @@ def _process(settings: Settings, module: str, *arguments: str) -> Iterator[Worke
         )
     running = Worker(process, Path(log.name))
     try:
-        running.wait_ready()
         yield running
     except BaseException:
         print(f"--- the end of {log.name} ---", running.log.read_text()[-3000:], sep="\n", file=sys.stderr)
