@@ -1,0 +1,77 @@
+"""A worker as its supervisor sees it: the ready line, the drain on SIGTERM, the exit codes."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Producer
+
+from streams import provisioning
+from streams.settings import Settings
+
+pytestmark = pytest.mark.stack
+PATIENCE_S = 60.0
+
+
+@pytest.fixture
+def deployment(stack: Settings) -> Settings:
+    """Topics of its own on the shared stack."""
+    settings = stack.model_copy(update={"topic_prefix": f"worker-{uuid4().hex[:8]}-"})
+    provisioning.apply(settings, provisioning.plan(settings))
+    return settings
+
+
+def start(settings: Settings, *args: str, folder: Path) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "streams", "worker", *args]
+    environment = {**settings.environment, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.Popen(command, env=environment, cwd=folder, stderr=subprocess.PIPE, text=True)
+
+
+def read_until_ready(process: "subprocess.Popen[str]") -> None:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if json.loads(line)["event"] == "worker ready":
+            return
+    raise AssertionError(f"ended with {process.wait()} before it was ready")
+
+
+def test_sigterm_drains_a_worker_and_leaves_nothing_behind(deployment: Settings, tmp_path: Path) -> None:
+    process = start(deployment, "--stages", "chunk", folder=tmp_path)
+    try:
+        read_until_ready(process)
+        producer = Producer({**deployment.kafka_config, "log_level": 0})
+        producer.produce(f"{deployment.topic_prefix}documents", b"{not json: secret text", key=b"k")
+        producer.flush()
+        assert process.stderr is not None
+        letter = json.loads(process.stderr.readline())
+        process.send_signal(signal.SIGTERM)
+        rest = process.stderr.read()
+        assert process.wait(PATIENCE_S) == 0
+    finally:
+        process.kill()
+        process.communicate()
+    assert letter["event"] == "dead letter"
+    assert (letter["code"], letter["stage"], letter["offset"]) == ("schema", "chunk", 0)
+    assert len(letter["trace_id"]) == 32
+    assert "secret" not in json.dumps(letter)
+    assert json.loads(rest.splitlines()[-1])["event"] == "worker stopped"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("stages", "prefix", "reason"),
+    [
+        ("embd", "", "no stage 'embd'; stages are chunk, embed, upsert, retrieve, rerank, generate"),
+        ("chunk", "absent-", "has no topic absent-documents"),
+    ],
+)
+def test_wrong_settings_end_with_code_2(stack: Settings, tmp_path: Path, stages: str, prefix: str, reason: str) -> None:
+    settings = stack.model_copy(update={"topic_prefix": prefix})
+    process = start(settings, "--stages", stages, folder=tmp_path)
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 2
+    assert reason in json.loads(errors.splitlines()[-1])["reason"]
