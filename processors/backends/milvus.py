@@ -14,6 +14,7 @@ from processors.backends.milvus_rows import (
     CHUNK_FIELDS,
     DELETED,
     HEAD_FIELDS,
+    NEWEST,
     PASSAGE_FIELDS,
     all_rows_of,
     among,
@@ -22,11 +23,13 @@ from processors.backends.milvus_rows import (
     document_key,
     head_of,
     head_row,
+    newest_row,
+    quoted,
     rows_of,
     visible,
 )
 from processors.backends.milvus_search import Live, by_document, dead_rows, is_live, live_rows, ranked
-from processors.errors import Poison
+from processors.errors import Poison, Transient
 from processors.ports import Head, Search, Stored, Vectors
 from schemas import Chunk, ChunksEmbedded, Document, DocumentId, Passage, Tenant
 
@@ -85,8 +88,8 @@ class MilvusIndex:
         return f"{about}: {statistics['row_count']} rows by {self._model}"
 
     async def head(self, tenant: Tenant, document_id: DocumentId) -> Head | None:
-        rows = await self._query(self._heads, among("document", [document_key(tenant, document_id)]), HEAD_FIELDS)
-        return max(map(head_of, rows), key=lambda head: head.version, default=None)
+        rows = await self._query(self._heads, among("id", [document_key(tenant, document_id)]), HEAD_FIELDS)
+        return head_of(rows[0]) if rows else None
 
     async def vectors(
         self, tenant: Tenant, document_id: DocumentId, text_hashes: Sequence[str], *, model: str
@@ -115,10 +118,23 @@ class MilvusIndex:
 
     async def flip(self, head: Head) -> None:
         await self._prepare_heads()
-        await self._call("upsert", self._heads, [head_row(head)])
-        self._flipped[document_key(head.tenant, head.document_id)] = head.flipped_at.timestamp()
+        document = document_key(head.tenant, head.document_id)
+        newest = await self.head(head.tenant, head.document_id)
+        if newest is not None and head.rows_version not in (None, head.version):
+            newest = await self._decided(document)  # rows of an older version go on: are they still there?
+            if newest.version > head.version or newest.rows_version != head.rows_version:
+                await self._call("upsert", self._heads, [newest_row(newest)])
+                raise Transient(f"another writer moved the head of {head.document_id!r} to version {newest.version}")
+        late = newest is not None and newest.version > head.version
+        await self._call("upsert", self._heads, [head_row(head)] if late else [head_row(head), newest_row(head)])
+        self._flipped[document] = head.flipped_at.timestamp()
         self._unflushed += 1
         self._wrote = True
+
+    async def _decided(self, document: str) -> Head:
+        """The newest of a document's heads, whatever a late writer made of the row that repeats it."""
+        [rows] = by_document(await self._query(self._heads, among("document", [document]), HEAD_FIELDS)).values()
+        return head_of(rows[0])
 
     async def erase(self, tenant: Tenant, document_id: DocumentId, *, up_to_version: int) -> Mapping[str, int]:
         if not await self._exists(self.name):
@@ -141,7 +157,9 @@ class MilvusIndex:
         return ranked(kept, search.vector)[: search.limit]
 
     async def heads(self, tenant: Tenant, *, limit: int = 1000) -> Sequence[Head]:
-        rows = await self._query(self._heads, among("tenant", [tenant]), HEAD_FIELDS)
+        rows = await self._query(
+            self._heads, f"{among('tenant', [tenant])} and document != {quoted(NEWEST)}", HEAD_FIELDS
+        )
         newest: dict[str, Head] = {}
         for head in sorted(map(head_of, rows), key=lambda head: head.version):
             newest[head.document_id] = head
@@ -177,7 +195,9 @@ class MilvusIndex:
 
     async def _left_behind(self) -> dict[str, float]:
         """Documents with more than one head, or a deleted one: a worker may have died before it swept them."""
-        rows = await self._query(self._heads, "version > 0", ("document", "version", "rows_version", "flipped_at_us"))
+        rows = await self._query(
+            self._heads, f"document != {quoted(NEWEST)}", ("document", "version", "rows_version", "flipped_at_us")
+        )
         return {
             document: heads[0]["flipped_at_us"] / 1e6
             for document, heads in by_document(rows).items()
@@ -186,7 +206,7 @@ class MilvusIndex:
 
     async def _sweep(self, documents: Sequence[str], due: float) -> int:
         rows = await self._query(self._heads, among("document", documents), HEAD_FIELDS)
-        garbage, heads = [], []
+        garbage, heads, repaired = [], [], []
         for document, versions in by_document(rows).items():
             newest, *older = versions
             if newest["flipped_at_us"] / 1e6 > due:
@@ -194,10 +214,13 @@ class MilvusIndex:
             live = {document: Live(newest["rows_version"], newest["digest"])}
             garbage.append(f"(version <= {newest['version']} and {dead_rows(live)})")
             heads += [row["id"] for row in older]
+            if older:  # a late writer may have made one of them the one that is found by key
+                repaired.append(newest_row(head_of(newest)))
         deleted = 0
         if garbage and await self._exists(self.name):
             deleted = await self._delete(self.name, " or ".join(garbage))
         if heads:
+            await self._call("upsert", self._heads, repaired)
             await self._delete(self._heads, among("id", heads))
         return deleted
 

@@ -15,6 +15,8 @@ from schemas import Chunk, ChunksEmbedded, DocumentId, Passage, Scalar, Tenant, 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DELETED = 0
 """As a row's `rows_version`: versions begin at 1, and Milvus knows no null in 2.4."""
+NEWEST = ""
+"""As a head row's `document`: it repeats the document's newest head, for the writer that asks for it by key."""
 NO_PAGE = 0
 CHUNK_FIELDS = ("ordinal", "text", "text_hash", "page", "section", "start", "end")
 PASSAGE_FIELDS = (*CHUNK_FIELDS, "id", "document", "document_id", "version", "digest", "title", "metadata", "dense")
@@ -106,9 +108,9 @@ def passage_of(row: Mapping[str, Any], scores: Mapping[str, float]) -> Passage:
 
 
 def head_row(head: Head) -> Row:
+    """A row per version, which decides: a late writer of an older version adds garbage and overwrites nothing."""
     document = document_key(head.tenant, head.document_id)
     return {
-        # A row per version: a late writer of an older one adds garbage and overwrites nothing.
         "id": digest((document, str(head.version))),
         "tenant": head.tenant,
         "document": document,
@@ -125,6 +127,11 @@ def head_row(head: Head) -> Row:
         "media_type": head.media_type,
         "anchor": [0.0, 0.0],
     }
+
+
+def newest_row(head: Head) -> Row:
+    """A row per document, found by its key alone, in a millisecond where a filter reads all heads."""
+    return head_row(head) | {"id": document_key(head.tenant, head.document_id), "document": NEWEST}
 
 
 def head_of(row: Mapping[str, Any]) -> Head:

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from processors.errors import Poison
+from processors.errors import Poison, Transient
 from processors.ports import Head, Index, Search, Stored
 from schemas import DocumentId, Passage, Scalar, Tenant
 from tests.processors.happenings import ACME, NOON, embedded, head, slices
@@ -102,15 +103,11 @@ class IndexContract:
 
     async def test_an_ordinal_that_occurs_twice_in_a_slice_is_stored_once(self, index: Index) -> None:
         [event] = slices(["one", "two"])
-        from dataclasses import replace
-
         again = await embedded(replace(event, chunks=(event.chunks[0], event.chunks[0])))
         await index.write(again)
         assert (await index.count(event.document)).chunks == 1
 
     async def test_the_count_tells_computed_vectors_from_reused_ones(self, index: Index) -> None:
-        from dataclasses import replace
-
         for number, event in enumerate(slices(["one", "two", "three"], per_slice=2)):
             await index.write(replace(await embedded(event), embedded=number))
         assert await index.count(event.document) == Stored(3, 1)
@@ -122,8 +119,6 @@ class IndexContract:
         assert [chunk.text for chunk in await index.chunks(ACME, HANDBOOK)] == ["the new pump"]
 
     async def test_a_version_that_changed_nothing_keeps_its_rows(self, index: Index) -> None:
-        from dataclasses import replace
-
         live = await publish(index, ["the pump"])
         await index.flip(replace(live, version=2, previous_rows_version=1))
         assert versions(await find(index, "pump")) == {1}
@@ -165,8 +160,6 @@ class IndexContract:
 
     async def test_a_deleted_document_is_invisible_at_once_and_for_late_older_versions(self, index: Index) -> None:
         live = await publish(index, ["a pump", "a valve"])
-        from dataclasses import replace
-
         await index.flip(replace(live, version=2, rows_version=None, flipped_at=datetime.now(UTC)))
         assert await find(index, "pump") == []
         assert sum((await index.erase(ACME, HANDBOOK, up_to_version=2)).values()) == 2
@@ -295,3 +288,10 @@ class IndexContract:
         await other.open()
         assert await other.sweep() == 1
         await other.close()
+
+    async def test_rows_that_a_newer_head_replaced_cannot_be_made_live_again(self, index: Index) -> None:
+        first = await publish(index, ["one pump"])
+        await publish(index, ["two pumps"], version=2)
+        with pytest.raises(Transient, match="moved the head of 'handbook' to version 2"):
+            await index.flip(replace(first, version=3, previous_rows_version=1))
+        assert [passage.text for passage in await find(index, "pump")] == ["two pumps"]
