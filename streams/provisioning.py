@@ -1,6 +1,7 @@
 """The topics that a broker should have, how they differ from those it has, and how to bring them about."""
 
 import time
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ DEAD_LETTER_MAX_BYTES = 4 * MAX_RECORD_BYTES
 DEAD_LETTER_RETENTION_MS = 14 * DAY_MS
 """Twice what its topic keeps: time to notice, fix and replay."""
 TIMEOUT_S = 30.0
+METADATA_S = 10.0
 CONNECT_S = 5.0
 """A broker on the network answers in milliseconds; a person should not wait longer to learn that there is none."""
 
@@ -128,6 +130,14 @@ def _create(admin: Any, specs: Sequence[TopicSpec]) -> None:
     topics = [NewTopic(spec.name, spec.partitions, spec.replication, config=dict(spec.config)) for spec in specs]
     if topics:
         _settle("create", admin.create_topics(topics), harmless=KafkaError.TOPIC_ALREADY_EXISTS)
+        _await_visible(admin, {spec.name for spec in specs})
+
+
+def _await_visible(admin: Any, names: set[str]) -> None:
+    """The controller's yes comes before the brokers know the topics, and who comes right after would miss them."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while not names <= set(_metadata(admin).topics) and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def _add_partitions(admin: Any, specs: Sequence[TopicSpec]) -> None:

@@ -135,7 +135,7 @@ class Keeper:
         """Wait for the process to end; why it did, as far as it said."""
         assert self._process is not None
         code = await self._process.wait()
-        await asyncio.sleep(0.05)  # its last words are still in the pipe
+        await self._log.ended()
         self._process, self._board.pid = None, None
         how = f"was killed by signal {-code}" if code < 0 else f"exited with {code}"
         return f"{how}{self._log.quote()}"

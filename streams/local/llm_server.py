@@ -15,7 +15,7 @@ def main() -> None:
 
     params = xllamacpp.CommonParams()
     params.model.path = sys.argv[1]
-    params.model_alias = "local"
+    params.model_alias = {"local"}
     params.hostnames = ["127.0.0.1"]
     params.port = int(sys.argv[2])
     params.n_parallel = SLOTS

@@ -8,6 +8,7 @@ from pathlib import Path
 
 MAX_BYTES = 4 * 1024 * 1024
 """Per file; one older file is kept beside it."""
+LAST_WORDS_S = 1.0
 STARTED = b"--- started "
 
 
@@ -32,6 +33,11 @@ class PartLog:
         file = os.fdopen(pipe, "rb", buffering=0)
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), file)
         self._copy = asyncio.create_task(self._follow(reader))
+
+    async def ended(self) -> None:
+        """Wait until all that the process printed is copied, or a moment where another one holds its output open."""
+        if self._copy is not None:
+            await asyncio.wait((self._copy,), timeout=LAST_WORDS_S)
 
     def quote(self, count: int = 8) -> str:
         """The last lines of the present process and where the rest is, for an error message."""

@@ -1,0 +1,27 @@
+"""The doctor, on a stack that is well and on none at all."""
+
+from pathlib import Path
+
+import pytest
+
+from streams.doctor import examine
+from streams.settings import Settings
+
+
+@pytest.mark.stack
+async def test_all_is_well_on_a_running_stack(stack: Settings) -> None:
+    findings = [finding async for finding in examine(stack)]
+    assert [(finding.about, finding.said) for finding in findings if not finding.ok] == []
+    assert {"broker", "topics", "index", "embedder", "generative answers"} <= {finding.about for finding in findings}
+
+
+async def test_without_a_stack_each_finding_says_what_to_do(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, kafka="127.0.0.1:1", embedder="nonsense://x", otlp_endpoint="http://127.0.0.1:1")
+    findings = {finding.about: finding async for finding in examine(settings)}
+    assert findings["disk"].ok
+    assert "headwater up" in findings["local stack"].remedy
+    for about in ("broker", "embedder", "index", "generative answers", "traces"):
+        assert not findings[about].ok
+        assert findings[about].remedy
+    assert "'nonsense://x'" in findings["embedder"].said
+    assert "topics" not in findings

@@ -1,0 +1,32 @@
+"""Settings as an environment: a child process gets exactly the same."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from streams.settings import LocalStack, Settings
+
+
+def test_the_environment_gives_the_same_settings_in_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(
+        home=tmp_path / "home",
+        kafka="broker:9092",
+        kafka_options={"sasl.username": SecretStr("me"), "sasl.password": SecretStr('p"ss')},
+        index_token=SecretStr("root:Milvus"),
+        window_events=7,
+        trace_content=True,
+        local=LocalStack(kafka_port=1234, llm_model=Path("/models/own.gguf")),
+    )
+    for name, value in settings.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "headwater.toml").write_text('topic_prefix = "another-"\nwindow_events = 3\n')
+    assert Settings() == settings
+
+
+def test_a_relative_home_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Settings(home=Path("here")).environment["HEADWATER_HOME"] == str(tmp_path / "here")
