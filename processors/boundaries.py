@@ -121,7 +121,8 @@ def _characters(text: str, start: int, end: int, limit: int) -> list[int]:
     places, taken = [], start
     for place in [*(rare + start + 1).tolist(), end]:
         while place - taken > limit:
-            taken = _whole(text, taken + limit, taken)
+            whole = _whole(text, taken + limit, taken)
+            taken = whole if whole > taken else taken + limit
             places.append(taken)
         if place < end and (whole := _whole(text, place, taken)) > taken:
             places.append(whole)
@@ -130,9 +131,9 @@ def _characters(text: str, start: int, end: int, limit: int) -> list[int]:
 
 
 def _whole(text: str, place: int, lowest: int) -> int:
-    """The nearest place at or before `place` that splits no combined character, if one is near."""
+    """The nearest place at or before `place` that splits no combined character; `lowest` where none is near."""
     for candidate in range(place, max(lowest, place - MAX_CLUSTER_CHARS), -1):
         char = text[candidate]
         if not (unicodedata.combining(char) or char in JOINERS or text[candidate - 1] == "\u200d"):
             return candidate
-    return place
+    return lowest

@@ -20,7 +20,7 @@ def passages(elements: Sequence[Element], rule: ChunkingRule) -> list[Chunk]:
     found: list[Chunk] = []
     floor = 0
     for first, last in grouped(text, parts, min_chars=rule.min_chars, max_chars=rule.max_chars, by_title=by_title):
-        if parts[first].level == PAGE:
+        if not found or parts[first].level == PAGE:
             floor = parts[first].start
         start = _overlapping(text, parts[first].start, floor, rule.overlap_chars)
         passage = text[start : parts[last].end]
