@@ -1,9 +1,13 @@
 """`headwater config`: what this deployment is set to, and why."""
 
 import json
+import re
 from typing import Annotated
 
 import typer
+
+PASSWORD = re.compile(r"(://[^/@:\s]*:)[^/@\s]+@")
+"""In a URL, between the user's name and the host."""
 
 
 def config(
@@ -22,6 +26,10 @@ def config(
         "objects": settings.objects_url,
     }
     values |= {name: url for name, url in derived.items() if not values[name]}
+    values = {
+        name: PASSWORD.sub(r"\1**********@", value) if isinstance(value, str) else value
+        for name, value in values.items()
+    }
     if as_json:
         typer.echo(json.dumps({name: {"value": values[name], "source": sources[name]} for name in values}, indent=2))
         return

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
@@ -115,37 +116,36 @@ class Ingestion:
         self._summary = summary
         self._timeout_s = timeout_s
         """None: do not wait for receipts."""
-        self._progressed = asyncio.Event()
+        self._progressed_at = time.monotonic()
 
     async def run(self, found: Sequence[Found]) -> None:
         from streams.client import Client
 
         async with Client(self._settings) as client:
             waiting = iter(found)
-            lanes = [asyncio.create_task(self._lane(client, waiting)) for _ in range(min(IN_FLIGHT, len(found)))]
+            lanes = {asyncio.create_task(self._lane(client, waiting)) for _ in range(min(IN_FLIGHT, len(found)))}
             try:
-                await self._watch(asyncio.gather(*lanes))
+                await self._watch(lanes)
             finally:
                 for lane in lanes:
                     lane.cancel()
                 await asyncio.gather(*lanes, return_exceptions=True)
 
-    async def _watch(self, work: "asyncio.Future[list[None]]") -> None:
-        while not work.done():
-            self._progressed.clear()
-            tick = asyncio.create_task(self._progressed.wait())
-            await asyncio.wait((work, tick), timeout=self._timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            tick.cancel()
-            if not work.done() and not self._progressed.is_set():
+    async def _watch(self, lanes: "set[asyncio.Task[None]]") -> None:
+        pending = lanes
+        while pending:
+            left_s = None if self._timeout_s is None else self._progressed_at + self._timeout_s - time.monotonic()
+            if left_s is not None and left_s <= 0:
                 self._summary.timed_out = True
-                work.cancel()
                 return
-        await work
+            done, pending = await asyncio.wait(pending, timeout=left_s, return_when=asyncio.FIRST_EXCEPTION)
+            for lane in done:
+                lane.result()
 
     async def _lane(self, client: "Client", waiting: "Iterator[Found]") -> None:
         for file in waiting:
             self._summary.note(await self._one(client, file))
-            self._progressed.set()
+            self._progressed_at = time.monotonic()
 
     async def _one(self, client: "Client", file: Found) -> Outcome:
         from processors.errors import Poison

@@ -1,0 +1,92 @@
+"""A question from the shell."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from streams.settings import Settings
+from tests.streams.cli.conftest import Run
+from tests.streams.responder import Responder
+
+pytestmark = pytest.mark.stack
+
+
+def test_the_answer_is_written_once(deployed: Run) -> None:
+    result = deployed("ask", "one two three")
+    assert result.exit_code == 0
+    assert result.output.startswith("one two three\n")
+    assert result.output.count("one two three") == 1
+    assert "headwater trace" in result.output
+
+
+def test_standard_input_is_a_question_too(deployed: Run) -> None:
+    assert deployed("ask", "-", stdin="from standard input\n").output.startswith("from standard input\n")
+
+
+def test_json_is_an_object_per_line_and_the_last_is_final(deployed: Run) -> None:
+    lines = [json.loads(line) for line in deployed("ask", "--json", "one two").output.splitlines()]
+    assert [line["type"] for line in lines] == [
+        "headwater.answer-delta.v1",
+        "headwater.answer-delta.v1",
+        "headwater.answer-completed.v1",
+    ]
+    assert lines[-1]["text"] == "one two"
+
+
+def test_a_takeover_leaves_the_whole_text_of_the_new_attempt(deployed: Run) -> None:
+    result = deployed("ask", "takeover now")
+    assert "another worker took over" in result.output
+    assert "\ntakeover now\n" in result.output
+
+
+def test_a_refusal_shows_what_was_considered_and_exits_with_1(deployed: Run) -> None:
+    result = deployed("ask", "refuse this")
+    assert result.exit_code == 1
+    assert "No answer: too weak" in result.output
+    assert "Leave, chunk 0: dense 0.10, rerank 0.05" in result.output
+    assert "\x1b" not in result.output
+
+
+def test_a_failure_says_which_stage_and_why_and_exits_with_5(deployed: Run) -> None:
+    result = deployed("ask", "fail this")
+    assert result.exit_code == 5
+    assert "the retrieve stage failed: past its deadline (deadline)" in result.output
+
+
+def test_silence_exits_with_4(deployed: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.client.GRACE_S", 0.1)
+    result = deployed("ask", "silence", "--timeout", "0.3")
+    assert result.exit_code == 4
+    assert "no answer to query" in result.output
+
+
+def test_a_question_that_has_no_utf8_form_is_wrong_usage(deployed: Run) -> None:
+    result = deployed("ask", "lone \udcff surrogate")
+    assert result.exit_code == 2
+    assert "cannot be written" in result.output
+
+
+def test_ctrl_c_withdraws_the_question(deployment: Settings, responder: Responder, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streams", "ask", "silence until interrupted"],
+        env={**deployment.environment, "PATH": ""},
+        cwd=Path(__file__).parent.parent.parent.parent,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    before = set(responder.cancelled)
+    asked = len(responder.headers)
+    until = time.monotonic() + 20
+    while len(responder.headers) == asked and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (130, b"")
+    while set(responder.cancelled) == before:
+        assert time.monotonic() < until
+        time.sleep(0.05)

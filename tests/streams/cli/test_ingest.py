@@ -1,0 +1,93 @@
+"""Files into the pipeline: every one is accounted for, whatever becomes of it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.streams.cli.conftest import Run
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "documents"
+    for name in ("good.md", "sub/same.txt", "bad.pdf"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("text")
+    return folder
+
+
+def test_a_folder_ends_in_a_summary_with_reasons(deployed: Run, folder: Path) -> None:
+    (folder / "empty.txt").touch()
+    result = deployed("ingest", str(folder))
+    assert result.exit_code == 1
+    *lines, summary = result.output.splitlines()
+    assert sorted(lines) == [
+        f"indexed   {folder}/good.md: 3 chunks, 2 embedded, 1 reused",
+        f"rejected  {folder}/bad.pdf: not a document: send another (unreadable)",
+        f"rejected  {folder}/empty.txt: the file is empty (unreadable)",
+        f"unchanged {folder}/sub/same.txt",
+    ]
+    assert summary == "1 indexed (3 chunks: 2 embedded, 1 reused), 1 unchanged, 2 rejected"
+
+
+def test_json_is_one_object_for_programs(deployed: Run, folder: Path) -> None:
+    result = deployed("ingest", str(folder / "good.md"), "--id", "x/y", "--json")
+    assert result.exit_code == 0
+    shown = json.loads(result.output)
+    assert (shown["indexed"], shown["chunks"], shown["embedded"], shown["unanswered"]) == (1, 3, 2, 0)
+    assert shown["documents"][0]["document_id"] == "x/y"
+
+
+def test_without_waiting_nothing_is_known_but_the_publication(deployed: Run, folder: Path) -> None:
+    result = deployed("ingest", str(folder), "--no-wait")
+    assert (result.exit_code, result.output.splitlines()[-1]) == (0, "3 published, 0 rejected")
+
+
+def test_giving_up_exits_with_4_and_says_how_many_are_open(deployed: Run, folder: Path) -> None:
+    for number in range(3):
+        (folder / f"silent{number}.txt").write_text("text")
+    result = deployed("ingest", str(folder), "--timeout", "1")
+    assert result.exit_code == 4
+    assert "1 indexed" in result.output
+    assert "3 without a receipt so far" in result.output
+
+
+def test_more_documents_than_fit_in_flight_are_all_answered(deployed: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(200):
+        (folder / f"{number}.txt").write_text(str(number))
+    result = deployed("ingest", str(folder))
+    assert (result.exit_code, result.output.splitlines()[-1][:11]) == (0, "200 indexed")
+
+
+def test_nothing_readable_is_no_success(deployed: Run) -> None:
+    result = deployed("ingest", "missing.md")
+    assert result.exit_code == 1
+    assert "No such file or directory" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["good.md", "bad.pdf", "--id", "one"], "names one document; 2 files were given"),
+        (["good.md", "sub/../sub/good.md"], "would both be document 'good.md'"),
+        (["good.md", "--metadata", "nonsense"], "is not NAME=VALUE"),
+        (["good.md", "--profile", "poetic"], "none of technical, general, legal"),
+    ],
+)
+def test_wrong_usage_publishes_nothing(deployed: Run, folder: Path, arguments: list[str], says: str) -> None:
+    (folder / "sub/good.md").write_text("another")
+    paths = [str(folder / each) if each.endswith(("md", "pdf")) else each for each in arguments]
+    result = deployed("ingest", *paths)
+    assert result.exit_code == 2
+    assert says in result.output
+
+
+def test_a_tenant_that_the_wire_forbids_rejects_every_file(deployed: Run, folder: Path) -> None:
+    result = deployed("ingest", str(folder), "--tenant", "a/b")
+    assert result.exit_code == 1
+    assert result.output.count("tenant: ") == 3

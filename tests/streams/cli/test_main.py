@@ -1,0 +1,102 @@
+"""What every command shares: help, exit codes, one clear line instead of a traceback."""
+
+import ast
+import inspect
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from streams.cli import COMMANDS, Lazy
+from tests.streams.cli.conftest import Run, Shell
+
+ENTRIES = [
+    (name, entry) if isinstance(entries, Lazy) else (f"{name} {inner}", entry)
+    for name, entries in COMMANDS.items()
+    for inner, entry in ([("", entries)] if isinstance(entries, Lazy) else entries.items())
+]
+
+
+def test_help_lists_every_command_and_imports_none(shell: Shell) -> None:
+    shown = shell("--help", PYTHONPROFILEIMPORTTIME="1")
+    assert shown.returncode == 0
+    assert all(name.split()[0] in shown.stdout for name, _ in ENTRIES)
+    imported = {line.rpartition("|")[2].strip() for line in shown.stderr.splitlines()}
+    assert imported.isdisjoint({"pydantic", "schemas", "rich.console", "confluent_kafka", "opentelemetry"})
+
+
+@pytest.mark.parametrize(("name", "entry"), ENTRIES, ids=[name for name, _ in ENTRIES])
+def test_every_command_is_there_and_explains_itself(run: Run, name: str, entry: Lazy) -> None:
+    module, _, function = entry.target.partition(":")
+    assert inspect.getdoc(getattr(import_module(module), function))
+    shown = run(*name.split(), "--help")
+    assert shown.exit_code == 0
+    assert f"Usage: headwater {name}" in shown.output
+
+
+def test_command_modules_import_nothing_heavy_at_the_top() -> None:
+    light = {"typer", "streams.cli", "streams.local"}
+    for _, entry in ENTRIES:
+        tree = ast.parse(Path(import_module(entry.target.partition(":")[0]).__file__ or "").read_text())
+        for node in tree.body:
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in {"schemas", "processors"}:
+                pytest.fail(f"{entry.target} imports {node.module} at the top: {light} are the only light ones")
+
+
+def test_no_command_shows_the_help(run: Run) -> None:
+    assert "Commands" not in run().output
+    assert "ingest" in run().output
+
+
+def test_version_is_printed(run: Run) -> None:
+    assert run("--version").output.startswith("headwater ")
+
+
+@pytest.mark.parametrize("arguments", [["confg"], ["--foo"], ["ask", "--foo", "q"], ["ask"], ["documents", "burn"]])
+def test_wrong_usage_exits_with_2_and_says_what(run: Run, arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "Error: " in result.output
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("HEADWATER_WINDOW_EVENTS", "many", "'window_events' (from HEADWATER_WINDOW_EVENTS) is 'many'"),
+        ("HEADWATER_KAFKA_OPTIONS", "not json", "kafka_options"),
+        ("HEADWATER_LOCAL__KAFKA_PORT", "99999", "'local.kafka_port'"),
+        ("HEADWATER_LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
+    ],
+)
+def test_a_wrong_variable_is_named(
+    run: Run, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    result = run("config")
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
+    assert says in result.output
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [("kafka = [", "not valid TOML"), ("kafak = 'x'", "'kafak'"), ("[local]\nmilvus_port = 0", "'local.milvus_port'")],
+)
+def test_a_wrong_settings_file_is_named(run: Run, content: str, says: str) -> None:
+    Path("headwater.toml").write_text(content)
+    result = run("config")
+    assert result.exit_code == 2
+    assert says in result.output
+    assert "headwater.toml" in result.output
+
+
+def test_no_broker_is_one_line_and_exit_code_3(shell: Shell) -> None:
+    result = shell("--kafka", "127.0.0.1:9", "ask", "anything")
+    assert (result.returncode, result.stdout) == (3, "")
+    assert result.stderr.count("\n") == 1
+    assert "no Kafka broker answers at 127.0.0.1:9; start the local stack with `headwater up`" in result.stderr
+
+
+def test_the_debug_level_shows_the_traceback(shell: Shell) -> None:
+    result = shell("trace", "--last", HEADWATER_LOG_LEVEL="debug")
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr

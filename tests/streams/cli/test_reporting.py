@@ -1,0 +1,39 @@
+"""Text that cannot drive a terminal, and values that mean what they look like."""
+
+import pytest
+
+from streams.cli.problems import CommandError
+from streams.cli.reporting import pairs, plain, scalar
+
+
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    assert plain("a\x1b[2Jb\rc\td\ne\x9b31m\ud800") == "a[2Jbc\td\ne31m?"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2026", 2026),
+        ("-1.5", -1.5),
+        ("true", True),
+        ("True", "True"),
+        ("007", "007"),
+        ("1e5", "1e5"),
+        ("nan", "nan"),
+        ("", ""),
+        ("99999999999999999999", "99999999999999999999"),
+    ],
+)
+def test_values_are_what_they_look_like(text: str, value: object) -> None:
+    assert scalar(text) == value
+    assert type(scalar(text)) is type(value)
+
+
+def test_only_the_first_equals_sign_divides() -> None:
+    assert pairs(["formula=a=b"], "--metadata") == {"formula": "a=b"}
+
+
+@pytest.mark.parametrize("pair", ["novalue", "=x"])
+def test_a_pair_without_a_name_or_a_sign_is_wrong_usage(pair: str) -> None:
+    with pytest.raises(CommandError, match="is not NAME=VALUE"):
+        pairs([pair], "--filter")
