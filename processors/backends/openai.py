@@ -36,7 +36,10 @@ class OpenAIGenerator:
         options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         self._base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         self._model = options.get("model", "")
-        self._evidence_bytes = int(options.get("evidence_bytes", EVIDENCE_BYTES))
+        budget = options.get("evidence_bytes", str(EVIDENCE_BYTES))
+        if not self._model or not parts.hostname or not budget.isdecimal() or int(budget) < 1:
+            raise Poison("bad-url", f"{url!r}: write openai+http://host:port/v1?model=NAME[&evidence_bytes=NUMBER]")
+        self._evidence_bytes = int(budget)
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._client: Any = None
 
@@ -55,7 +58,11 @@ class OpenAIGenerator:
             timeout = httpx.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
             # An idle connection is dropped before llama.cpp drops it under us.
             limits = httpx.Limits(max_connections=256, keepalive_expiry=2.0)
-            self._client = httpx.AsyncClient(headers=self._headers, timeout=timeout, limits=limits, trust_env=False)
+            # Loading the certificates takes a tenth of a second, for nothing where there is no TLS.
+            tls = self._base.startswith("https")
+            self._client = httpx.AsyncClient(
+                headers=self._headers, timeout=timeout, limits=limits, verify=tls, trust_env=False
+            )
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -65,8 +72,11 @@ class OpenAIGenerator:
     async def check(self) -> str:
         async with self._request("GET", "/models") as response:
             body = orjson.loads(await response.aread())
-        names = [str(model.get("id")) for model in body.get("data", [])]
-        if names and self._model not in names and "llamacpp" not in str(body):
+        served = body.get("data", [])
+        names = [str(model.get("id")) for model in served]
+        # llama.cpp serves one model and answers to any name.
+        any_name = any(model.get("owned_by") == "llamacpp" for model in served)
+        if names and self._model not in names and not any_name:
             raise Poison("unknown-model", f"{self._base} serves {names}, not {self._model!r}: change the URL's model=")
         return f"{self._model} at {self._base}"
 
