@@ -8,7 +8,18 @@ import orjson
 import pytest
 from jsonschema import Draft202012Validator
 
-from schemas import EVENTS, ChunksEmbedded, DocumentPublished, Event, contract, decode, encode, text_hash
+from schemas import (
+    EVENTS,
+    AnswerCompleted,
+    ChunksEmbedded,
+    DocumentPublished,
+    Event,
+    PassagesRanked,
+    contract,
+    decode,
+    encode,
+    text_hash,
+)
 
 EXAMPLES = [(event, case, value) for event in EVENTS for case, value in contract.examples(event).items()]
 IDS = [f"{event.__name__}-{case}" for event, case, _ in EXAMPLES]
@@ -70,12 +81,18 @@ def test_every_example_and_what_we_write_fits_the_contract(event: type[Event], c
 
 
 def test_examples_tell_one_story() -> None:
-    embedded: ChunksEmbedded = example(ChunksEmbedded)
+    published, embedded, answer = example(DocumentPublished), example(ChunksEmbedded), example(AnswerCompleted)
     assert len(embedded.vectors) == 4 * embedded.dimensions * len(embedded.chunks)
     for chunk in embedded.chunks:
         assert chunk.text_hash == text_hash(chunk.text)
         assert chunk.end - chunk.start == len(chunk.text)
-        assert chunk.text in example(DocumentPublished).source.text
+    for citation in answer.citations:
+        chunk = embedded.chunks[citation.ordinal]
+        assert citation.quote in published.source.text
+        assert citation.quote == chunk.text[citation.start - chunk.start : citation.end - chunk.start]
+        assert citation.quote == answer.text[citation.answer_start : citation.answer_end]
+    for ranked in example(PassagesRanked).passages:
+        assert ranked.text == embedded.chunks[ranked.ordinal].text
 
 
 @pytest.fixture

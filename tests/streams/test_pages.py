@@ -17,7 +17,15 @@ from streams.topics import TOPICS
 
 CHECKOUT = Path(__file__).parent.parent.parent
 WIRE = pages.DOCS / "wire.md"
-AT_START = {"model-config", "model-missing", "model-unusable", "unknown-model", "bad-url"}
+AT_START = {
+    "bad-url",
+    "model-config",
+    "model-missing",
+    "model-unusable",
+    "parser-missing",
+    "store-unusable",
+    "unknown-model",
+}
 """Codes of a worker that cannot start; nobody meets them on the wire."""
 INSIDE = {"unknown-partition"}
 """The engine's word; stages say `reply-unreachable`."""
