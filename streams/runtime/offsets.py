@@ -55,6 +55,10 @@ class Offsets:
         if self.owns(partition, generation):
             self._prefixes[partition].finish(offset)
 
+    def revoke(self, partition: Partition) -> None:
+        """The partition is about to be assigned anew: nothing of it counts any more."""
+        self._prefixes.pop(partition, None)
+
     def due(self, generation: int) -> Mapping[Partition, int]:
         """What this generation may commit: the next offset of each partition that moved since `committed` was told."""
         return {

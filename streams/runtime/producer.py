@@ -15,11 +15,12 @@ LINGER_MS = 0.5
 """A hop waits this long for company: less than the broker needs anyway, and bursts still share requests."""
 DELIVERY_TIMEOUT_MS = 120_000
 """How long the broker may be away before a worker gives up and starts anew."""
-FRESH_S = 5.0
-"""How old an answer about a partition that does not exist may be."""
+FRESH_S = 1.0
+"""How old an answer about a partition that does not exist may be: its caller may be creating it."""
 KNOWN_S = 300.0
 """How old an answer about one that exists may be; where it has gone since, the delivery says so."""
 METADATA_TIMEOUT_S = 5.0
+NEVER = float("-inf")
 
 BY_KEY = -1
 """librdkafka's word for: let the partitioner choose."""
@@ -44,7 +45,8 @@ class KafkaBroker:
             **config,
         }
         self._partitions: dict[str, int] = {}
-        self._asked_at = float("-inf")
+        self._asked_at = NEVER
+        self._absent: dict[str, float] = {}
         self._closing = threading.Event()
 
     async def open(self) -> None:
@@ -87,17 +89,28 @@ class KafkaBroker:
                 return delivery
 
     async def reaches(self, topic: str, partition: int) -> bool:
-        if partition < self._partitions.get(topic, 0) and time.monotonic() - self._asked_at < KNOWN_S:
+        if self._knows(topic, partition) and time.monotonic() - self._asked_at < KNOWN_S:
             return True
         async with self._refreshing:
-            if time.monotonic() - self._asked_at >= FRESH_S:
-                self._partitions = await asyncio.to_thread(self._list)
-                self._asked_at = time.monotonic()
-        return partition < self._partitions.get(topic, 0)
+            if not self._knows(topic, partition) and time.monotonic() - self._absent.get(topic, NEVER) < FRESH_S:
+                return False
+            try:
+                await self.partitions()
+            except ConnectionError:
+                return True  # nobody can tell now; the delivery will
+        if not self._knows(topic, partition):
+            self._absent[topic] = time.monotonic()
+        return self._knows(topic, partition)
 
     async def partitions(self) -> Mapping[str, int]:
         """How many partitions each topic has, now. Raises ConnectionError."""
-        return await asyncio.to_thread(self._list)
+        self._partitions = await asyncio.to_thread(self._list)
+        self._asked_at = time.monotonic()
+        self._absent = {name: at for name, at in self._absent.items() if self._asked_at - at < FRESH_S}
+        return self._partitions
+
+    def _knows(self, topic: str, partition: int) -> bool:
+        return partition < self._partitions.get(topic, 0)
 
     def _list(self) -> dict[str, int]:
         try:

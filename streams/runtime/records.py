@@ -51,5 +51,5 @@ class Broker(Protocol):
         ...
 
     async def reaches(self, topic: str, partition: int) -> bool:
-        """Whether this partition exists, from metadata at most a few seconds old; never waits for a lost broker."""
+        """Whether this partition exists; true where nobody can tell, because the broker does not answer."""
         ...

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import faust
@@ -17,6 +17,8 @@ from streams.runtime.records import Record
 log = logging.getLogger("headwater.runtime")
 
 COMMIT_INTERVAL_S = 1.0
+STOP_S = 10.0
+"""Leaving a group takes one round trip; a broker that is gone answers none."""
 SETTINGS: Mapping[str, Any] = {
     "autodiscover": False,
     "broker_heartbeat_interval": 3.0,
@@ -96,18 +98,24 @@ class _Group:
         except TimeoutError:
             log.warning("grace over", extra={"group": self.app.conf.id, "in_flight": self.intake.offsets.in_flight()})
         await self.intake.lanes.cancel()
-        if not self.app.crashed:
-            await self.commit()
-        await self.app.stop()
+        try:
+            async with asyncio.timeout(STOP_S):
+                if not self.app.crashed:
+                    await self.commit()
+                await self.app.stop()
+        except TimeoutError:
+            log.warning("group not left", extra={"group": self.app.conf.id, "reason": "the broker does not answer"})
 
     async def _consume(self, stream: Any) -> None:
         async for event in stream.noack().events():
             if self.accepting:
                 await self.intake.accept(_record(event), event.message.generation_id)
 
-    async def _on_revoked(self, app: Any, revoked: Any, **_: Any) -> None:
+    async def _on_revoked(self, app: Any, revoked: Iterable[TP], **_: Any) -> None:
         if not self.app.crashed:
             await self.commit()
+        for tp in revoked:
+            self.intake.offsets.revoke((tp.topic, tp.partition))
 
 
 class FaustEngine:
@@ -130,13 +138,16 @@ class FaustEngine:
         self._failed = asyncio.get_running_loop().create_future()
         stopped = asyncio.create_task(stop.wait())
         commits = asyncio.create_task(self._commit())
+        starting = asyncio.gather(*(group.start() for group in self._groups))
         try:
-            await asyncio.gather(*(group.start() for group in self._groups))
-            on_ready()
-            waited: set[asyncio.Future[Any]] = {stopped, commits, self._failed}
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            ends: set[asyncio.Future[Any]] = {stopped, commits, self._failed}
+            await asyncio.wait({starting, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                on_ready()
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (stopped, commits):
+            for task in (starting, stopped, commits):
                 task.cancel()
             grace = 0.0 if self._failed.done() else grace_s
             await asyncio.gather(*(group.stop(grace_s=grace) for group in self._groups))
