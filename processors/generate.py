@@ -1,6 +1,6 @@
 """Generate: evidence in, an answer out, as it is being written."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from uuid import uuid4
@@ -30,7 +30,9 @@ class Generate:
     min_evidence: float = MIN_EVIDENCE
     attempt: Callable[[], str] = new_attempt
 
-    async def __call__(self, event: PassagesRanked, /) -> AsyncIterator[AnswerDelta | AnswerCompleted | AnswerRefused]:
+    async def __call__(
+        self, event: PassagesRanked, /
+    ) -> AsyncGenerator[AnswerDelta | AnswerCompleted | AnswerRefused, None]:
         attempt = self.attempt()
         evidence = max((passage.scores.get("rerank", 0.0) for passage in event.passages), default=0.0)
         if refusal := self._refusal(event, attempt, evidence):
