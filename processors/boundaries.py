@@ -38,7 +38,11 @@ class Atom:
 
 def atoms(text: str, start: int, end: int, *, level: int, limit: int) -> Iterator[Atom]:
     """The atoms of one element: itself, or its lines, sentences, words, characters as far as `limit` demands."""
-    yield from _atoms(text, (start, end), level, limit, finer=0)
+    first, last = _trimmed(text, start, end)
+    if last - first > limit:
+        yield from _atoms(text, (first, last), level, limit, finer=0)
+    elif first < last:
+        yield Atom(first, last, level)
 
 
 def grouped(text: str, parts: Sequence[Atom], *, min_chars: int, max_chars: int, by_title: bool) -> list[list[int]]:
@@ -75,26 +79,32 @@ def _weakest_first(text: str, parts: Sequence[Atom]) -> list[int]:
 
 
 def _atoms(text: str, span: tuple[int, int], level: int, limit: int, *, finer: int) -> Iterator[Atom]:
+    """The atoms of a span that is over `limit`; `finer` counts the patterns that were tried before."""
     start, end = span
-    piece = text[start:end]
-    body = piece.strip()
-    if not body:
-        return
-    start += len(piece) - len(piece.lstrip())
-    end = start + len(body)
-    if end - start <= limit:
-        yield Atom(start, end, level)
-        return
-    inner, places = CHARACTER, _characters(text, start, end, limit)
+    inner, places = CHARACTER, []
     if finer < len(PATTERNS):
         inner, pattern = PATTERNS[finer]
         places = [match.end() for match in pattern.finditer(text, start, end)]
-        if inner == WORD:
-            places = list(_sparse(text, start, places, end, limit))
+    if inner == WORD:
+        places = list(_sparse(text, start, places, end, limit))
+    elif inner == CHARACTER:
+        places = _characters(text, start, end, limit)
     for left, right in pairwise([start, *places, end]):
-        for atom in _atoms(text, (left, right), level, limit, finer=finer + 1):
-            yield atom
-            level = inner
+        first, last = _trimmed(text, left, right)
+        if first == last:
+            continue
+        if last - first <= limit:
+            yield Atom(first, last, level)
+        else:
+            yield from _atoms(text, (first, last), level, limit, finer=finer + 1)
+        level = inner
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    """The span without the white space at its ends."""
+    piece = text[start:end]
+    first = start + len(piece) - len(piece.lstrip())
+    return first, max(first, start + len(piece.rstrip()))
 
 
 def _sparse(text: str, start: int, places: Iterable[int], end: int, limit: int) -> Iterator[int]:

@@ -47,7 +47,8 @@ class DocumentParser:
         for library, extra in needed.items():
             if find_spec(library) is None:
                 raise Poison("parser-missing", f"{library!r} is not installed: pip install 'headwater[{extra}]'")
-        self._idle.append(await _Child.start())
+        # Else a broken installation would look like broken documents.
+        await self.check()
 
     async def close(self) -> None:
         children = [*self._idle, *self._busy]
