@@ -1,7 +1,6 @@
 """The topics that a broker should have, how they differ from those it has, and how to bring them about."""
 
 import time
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -110,7 +109,18 @@ def apply(settings: Settings, differences: Sequence[Difference] | None = None) -
     _add_partitions(admin, [each.topic for each in differences if each.what == "partitions" and not each.by_hand])
     _alter(admin, [each for each in differences if each.what in each.topic.config])
     _wait_visible(settings, [each for each in differences if not each.by_hand])
-    return [each for each in differences if each.by_hand]
+    by_hand = [each for each in differences if each.by_hand]
+    _await_visible(settings, {(each.topic.name, each.what) for each in differences if each not in by_hand})
+    return by_hand
+
+
+def _await_visible(settings: Settings, changed: set[tuple[str, str]]) -> None:
+    """The controller says yes before the brokers know, and who came right after would see the old state."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while changed and changed & {(each.topic.name, each.what) for each in plan(settings)}:
+        if time.monotonic() > deadline:
+            raise ProvisioningError(f"accepted but not visible after {TIMEOUT_S:.0f} s: {sorted(changed)}")
+        time.sleep(0.02)
 
 
 def _wait_visible(settings: Settings, done: Sequence[Difference]) -> None:
@@ -130,14 +140,6 @@ def _create(admin: Any, specs: Sequence[TopicSpec]) -> None:
     topics = [NewTopic(spec.name, spec.partitions, spec.replication, config=dict(spec.config)) for spec in specs]
     if topics:
         _settle("create", admin.create_topics(topics), harmless=KafkaError.TOPIC_ALREADY_EXISTS)
-        _await_visible(admin, {spec.name for spec in specs})
-
-
-def _await_visible(admin: Any, names: set[str]) -> None:
-    """The controller's yes comes before the brokers know the topics, and who comes right after would miss them."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while not names <= set(_metadata(admin).topics) and time.monotonic() < deadline:
-        time.sleep(0.02)
 
 
 def _add_partitions(admin: Any, specs: Sequence[TopicSpec]) -> None:

@@ -27,7 +27,7 @@ class Part:
     after: tuple[PartName, ...] = ()
     """The parts that must be ready before."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    start_s: float = 60.0
+    start_s: float = 120.0
     """How long it may take to be ready."""
     stop_s: float = 15.0
     """How long it may take to stop before it is killed."""

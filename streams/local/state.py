@@ -55,7 +55,7 @@ def read(home: Path) -> StackState | None:
     """The last state written, whether or not its supervisor still lives."""
     try:
         return StackState.model_validate_json((home / "stack.json").read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (FileNotFoundError, NotADirectoryError, ValidationError):
         return None
 
 
@@ -64,7 +64,7 @@ def running(home: Path) -> bool:
     try:
         with _locked(home, create=False):
             return False
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except BlockingIOError:
         return True

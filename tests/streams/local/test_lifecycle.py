@@ -103,7 +103,7 @@ def test_a_part_that_cannot_start_stops_the_rest_and_says_why(small: Settings, t
     broken.write_bytes(b"GGUF and then nothing of the kind")
     settings = small.model_copy(update={"local": small.local.model_copy(update={"llm_model": broken})})
     starting = local_stack.start(settings, workers=False)
-    with pytest.raises(StackError, match=r"llm: exited with .*llm\.log"):
+    with pytest.raises(StackError, match=r"(?s)llm: exited with .*llm\.log"):
         local_stack.wait_ready(starting.home, process=starting.process)
     assert starting.process.wait(10) == 1
     starting.release()
