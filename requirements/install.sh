@@ -56,6 +56,8 @@ fi
 
 export VIRTUAL_ENV=$PWD/$VENV UV_PYTHON_DOWNLOADS=never
 packages=$(cat "${LOCKS[@]}" | grep -c '==')
-announced "installing $packages locked packages" "$VENV/bin/uv" pip sync --require-hashes "${LOCKS[@]}"
+# One package comes as source only; what builds it is locked as well.
+announced "installing $packages locked packages" \
+  "$VENV/bin/uv" pip sync --require-hashes --build-constraints requirements/build.lock "${LOCKS[@]}"
 # Last, because a sync removes what the locks do not name.
 "$VENV/bin/uv" pip install --quiet --offline --no-deps --no-build-isolation --editable .
