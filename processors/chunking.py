@@ -1,7 +1,7 @@
 """The rules by which a document's text is cut into chunks."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from schemas import Profile
 
@@ -30,20 +30,28 @@ GENERAL = ChunkingRule(min_chars=800, max_chars=1_200)
 LEGAL = ChunkingRule(min_chars=1_000, max_chars=1_500)
 
 
+PROFILES: Final[dict[Profile, ChunkingRule]] = {"technical": TECHNICAL, "general": GENERAL, "legal": LEGAL}
+MEDIA_TYPES: Final[dict[str, Profile]] = {
+    "application/json": "technical",
+    "text/csv": "technical",
+    "text/markdown": "technical",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkingRules:
-    """Which rule applies: the document's own profile, else its media type's, else `general`."""
+    """Which rule applies: the document's own profile, else its media type's, else `general`.
 
-    profiles: dict[Profile, ChunkingRule] = field(
-        default_factory=lambda: {"technical": TECHNICAL, "general": GENERAL, "legal": LEGAL}
-    )
-    media_types: dict[str, Profile] = field(
-        default_factory=lambda: {
-            "application/json": "technical",
-            "text/csv": "technical",
-            "text/markdown": "technical",
-        }
-    )
+    What is given here is added to the defaults.
+    """
+
+    profiles: dict[Profile, ChunkingRule] = field(default_factory=dict)
+    media_types: dict[str, Profile] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "profiles", PROFILES | self.profiles)
+        object.__setattr__(self, "media_types", MEDIA_TYPES | self.media_types)
 
     def rule(self, *, media_type: str, profile: Profile | None) -> ChunkingRule:
-        return self.profiles[profile or self.media_types.get(media_type, "general")]
+        bare = media_type.partition(";")[0].strip().lower()
+        return self.profiles[profile or self.media_types.get(bare, "general")]

@@ -213,6 +213,12 @@ def test_the_documents_own_profile_comes_before_its_media_types() -> None:
     assert rules.rule(media_type="text/csv", profile="legal").max_chars == 1_500
 
 
+def test_settings_add_to_the_default_rules() -> None:
+    rules = ChunkingRules(profiles={"legal": SMALL}, media_types={"text/html": "legal"})
+    assert rules.rule(media_type="text/html; charset=utf-8", profile=None) == SMALL
+    assert rules.rule(media_type="text/markdown", profile=None) == TECHNICAL
+
+
 @pytest.mark.parametrize("sizes", [(0, 10, 0), (20, 10, 0), (5, 10, 10)])
 def test_sizes_that_cannot_be_are_refused(sizes: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="min_chars"):
