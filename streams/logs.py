@@ -2,12 +2,17 @@
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+QUIET_S = 10.0
+"""Between two lines of a library that say the same; the arguments may differ."""
 
 
 class JsonLines(logging.Formatter):
@@ -27,10 +32,37 @@ class JsonLines(logging.Formatter):
         return orjson.dumps(line, default=str).decode()
 
 
+class Repeats(logging.Filter):
+    """Lets a library say the same thing once in a while: without a broker, its client says it 200 times a second.
+
+    The line that passes after a silence carries `repeated`, how many were held back. Our own loggers always pass.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.partition(".")[0] == "headwater":
+            return True
+        what = (record.name, str(record.msg))
+        now = self._clock()
+        at, held_back = self._said.get(what, (float("-inf"), 0))
+        if now - at < QUIET_S:
+            self._said[what] = (at, held_back + 1)
+            return False
+        self._said[what] = (now, 0)
+        if held_back:
+            record.repeated = held_back
+        return True
+
+
 def configure(level: str) -> None:
     """Send this process's logs to standard error, ours from `level` on and libraries' warnings."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
+    handler.addFilter(Repeats())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

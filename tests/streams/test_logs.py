@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 
-from streams.logs import JsonLines
+from streams.logs import QUIET_S, JsonLines, Repeats
 
 
 def line(**extra: object) -> dict[str, object]:
@@ -31,3 +31,19 @@ def test_a_traceback_names_the_place_and_not_the_message() -> None:
     parsed = json.loads(text)
     assert parsed["error"] == "ValueError"
     assert "test_logs.py" in parsed["traceback"][0]
+
+
+def test_a_library_that_repeats_itself_is_held_back_and_counted() -> None:
+    now = 0.0
+    repeats = Repeats(lambda: now)
+    said = [logging.LogRecord("aiokafka.conn", logging.ERROR, "", 1, "no node %s", (node,), None) for node in range(4)]
+    assert [repeats.filter(record) for record in said[:3]] == [True, False, False]
+    now = QUIET_S
+    assert repeats.filter(said[3])
+    assert json.loads(JsonLines().format(said[3]))["repeated"] == 2
+
+
+def test_our_own_words_always_pass() -> None:
+    repeats = Repeats(lambda: 0.0)
+    letters = [logging.LogRecord("headwater.runtime", logging.WARNING, "", 1, "dead letter", (), None)] * 3
+    assert [repeats.filter(record) for record in letters] == [True, True, True]
