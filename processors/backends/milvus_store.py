@@ -9,8 +9,11 @@ from processors.backends.milvus_client import MAX_ROWS, CollectionMissing, Milvu
 from processors.errors import Poison
 from processors.ports import Vectors
 
-FLUSH_ROWS = 256
-"""Milvus Lite scans unflushed rows in Python: 1,000 of them cost a search 190 ms, a flush of 256 takes 60 ms."""
+FLUSH_ROWS = 1_024
+"""Milvus Lite scans unflushed rows in Python: 1,000 of them cost a search 190 ms. A flush takes 60 ms and holds up
+reads, so a write only flushes when very many have gathered."""
+SETTLE_ROWS = 64
+"""And between writes when these have."""
 
 T = TypeVar("T")
 
@@ -121,7 +124,7 @@ class MilvusStore:
         if not self._client.is_lite:
             return
         async with self._writing:
-            if self._unflushed >= (1 if idle else FLUSH_ROWS // 4):
+            if self._unflushed >= (1 if idle else SETTLE_ROWS):
                 await self._flush()
         if self._cold and await self.exists(self.chunks):
             self._cold = False

@@ -75,3 +75,17 @@ async def test_a_deletion_passes_through(index: Index) -> None:
     embedder = HashedWords()
     assert await Embed(embedder, index)(event) == [event]
     assert embedder.texts == []
+
+
+async def test_a_large_document_is_looked_up_slice_by_slice(index: Index) -> None:
+    texts = [f"chunk {number}" for number in range(200)]
+    for before in slices(texts):
+        await index.write(await embedded(before))
+    await index.flip(head(before))
+    texts[150] = "a changed line"
+    embedder = HashedWords()
+    embed = Embed(embedder, index)
+    after = [event for part in slices(texts, version=2) for event in await embed(part)]
+    assert embedder.texts == ["a changed line"]
+    found = np.concatenate([rows(event) for event in after if isinstance(event, ChunksEmbedded)])
+    assert found == pytest.approx(await HashedWords().embed(texts, role="passage"))
