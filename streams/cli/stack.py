@@ -108,6 +108,7 @@ def down() -> None:
 
 def status(as_json: AsJson = False) -> None:
     """Show every part: whether it is ready, its port, memory, restarts and log. Exit code 3 where nothing runs."""
+    from streams.lag import lags
     from streams.local import state
     from streams.local.usage import all_resident
 
@@ -119,12 +120,14 @@ def status(as_json: AsJson = False) -> None:
             typer.echo(json.dumps({"running": False}))
         killed = " (its supervisor was killed)" if seen is not None and seen.phase in ("starting", "ready") else ""
         raise CommandError(f"the local stack is not running{killed}: `headwater up` starts it", UNREACHABLE)
-    memory = all_resident(seen)
+    memory, behind = all_resident(seen), lags(settings)
     if as_json:
-        record = seen.model_dump(mode="json") | {"running": True, "resident_bytes": memory}
+        record = seen.model_dump(mode="json") | {"running": True, "resident_bytes": memory, "lag": behind}
         typer.echo(json.dumps(record, indent=2))
     else:
         _table(seen, memory)
+        waiting = [f"{group} {count}" for group, count in behind.items() if count is not None]
+        typer.echo(f"records that wait: {', '.join(waiting) or 'no worker has read any yet'}")
     if any(part.phase != "ready" for part in seen.parts.values()):
         raise typer.Exit(1)
 

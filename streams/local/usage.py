@@ -1,4 +1,4 @@
-"""What the running parts cost, and how far behind the workers are."""
+"""What the running parts cost."""
 
 from collections.abc import Mapping
 

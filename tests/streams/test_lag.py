@@ -1,0 +1,33 @@
+"""How far consumer groups are behind, on a real broker."""
+
+import uuid
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from streams.lag import lags
+from streams.settings import Settings
+
+
+@pytest.mark.stack
+def test_records_after_the_committed_offset_wait(stack: Settings) -> None:
+    settings = stack.model_copy(update={"topic_prefix": f"{uuid.uuid4().hex[:8]}-"})
+    topic = settings.topic_prefix + "documents"
+    admin = AdminClient(settings.kafka_config)
+    for future in admin.create_topics([NewTopic(topic, 1, 1)]).values():
+        future.result(30)
+    producer = Producer(settings.kafka_config)
+    for _ in range(5):
+        producer.produce(topic, b"x")
+    assert producer.flush(30) == 0
+    consumer = Consumer(settings.kafka_config | {"group.id": f"{settings.topic_prefix}headwater-chunk"})
+    try:
+        consumer.commit(offsets=[TopicPartition(topic, 0, 2)], asynchronous=False)
+    finally:
+        consumer.close()
+    assert lags(settings) == {"chunk": 3}
+
+
+def test_without_a_broker_nothing_is_known() -> None:
+    assert lags(Settings(kafka="127.0.0.1:1")) == {}
