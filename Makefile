@@ -11,7 +11,7 @@ CODE := schemas processors streams tests benchmarks
 # A Python of your own choice: make PYTHON=/path/to/python3.12 install
 PYTHON ?=
 
-.PHONY: help demo up down install test bench lint types format lock wheel clean
+.PHONY: docs help demo up down install test bench lint types format lock wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1~\2/p' $(MAKEFILE_LIST) | tr '~' '\t' | expand -t 17
@@ -50,6 +50,10 @@ types: install ## check types alone
 format: install ## rewrite the code in the project's style
 	@$(BIN)/ruff check --fix $(CODE)
 	@$(BIN)/ruff format $(CODE)
+
+docs: install ## make anew what docs/ and schemas/contracts/ take from the code
+	@$(BIN)/headwater schemas export
+	@$(BIN)/python -m streams.pages
 
 wheel: install ## build the wheel into dist/
 	@rm -rf dist

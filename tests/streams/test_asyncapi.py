@@ -89,6 +89,7 @@ def test_every_event_is_a_message_whose_examples_fit_its_schema(event: Any, desc
         validator.validate(example["payload"])
 
 
+@pytest.mark.skipif(not asyncapi.DOCUMENT.parent.is_dir(), reason="an installed wheel has no docs")
 def test_the_committed_document_is_fresh() -> None:
     assert asyncapi.is_fresh(), "run `headwater schemas export`"
 
