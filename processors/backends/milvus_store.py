@@ -123,14 +123,15 @@ class MilvusStore:
         idle, self._wrote = not self._wrote, False
         if not self._client.is_lite:
             return
+        if self._cold and await self.exists(self.chunks):
+            self._cold = False
+            # It counts a segment's words in the first search after a flush: a second for 5,000 rows. By now it has also
+            # merged the segments of the last flush.
+            search = {"anns_field": "sparse", "limit": 1, "output_fields": ["id"]}
+            await self._call("search", self.chunks, ["settle"], search_params={"metric_type": "BM25"}, **search)
         async with self._writing:
             if self._unflushed >= (1 if idle else SETTLE_ROWS):
                 await self._flush()
-        if self._cold and await self.exists(self.chunks):
-            self._cold = False
-            # It builds a segment's BM25 statistics in the first search after a flush: a second for 5,000 rows.
-            search = {"anns_field": "sparse", "limit": 1, "output_fields": ["id"]}
-            await self._call("search", self.chunks, ["settle"], search_params={"metric_type": "BM25"}, **search)
 
     async def _write(self, collection: str, rows: Sequence[Row]) -> None:
         async with self._writing:  # Milvus Lite does not promise more than one writer
