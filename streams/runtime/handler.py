@@ -44,7 +44,8 @@ class Handler:
     async def __call__(self, record: Record) -> None:
         headers = Incoming.of(record.headers)
         stage = self.segment.stages[0]
-        wait_ms = max(0.0, self.clock.now().timestamp() * 1000 - record.timestamp_ms)
+        since_ms = self.clock.now().timestamp() * 1000 - record.timestamp_ms
+        wait_ms = max(0.0, since_ms) if record.timestamp_ms > 0 else 0.0
         journey = Journey(record, {**headers.timings, f"{stage.name}.wait": wait_ms}, parent(headers.trace))
         try:
             event = decode(record.value, headers.ce_type, stage.source.events)

@@ -19,7 +19,7 @@ class Record:
     value: bytes | None
     headers: Headers
     timestamp_ms: int
-    """When it was produced."""
+    """When it was produced; 0 or less where nobody said."""
 
     @property
     def size_bytes(self) -> int:

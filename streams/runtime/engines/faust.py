@@ -60,16 +60,30 @@ class _Boot(BootStrategy):
 class _App(faust.App):
     BootStrategy = _Boot
 
+    fail: Callable[[BaseException], None]
+
     def _create_directories(self) -> None:
         """Faust would make a folder for tables, of which there are none."""
+
+    async def _on_agent_error(self, agent: Any, exc: BaseException) -> None:
+        """Faust would go on behind the record that failed here, and commits would pass it by."""
+        self.fail(exc)
 
 
 class _Group:
     """One consumer group: a faust app, the intake behind it, and the commits that the intake allows."""
 
-    def __init__(self, group: str, topic: str, intake: Intake, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        group: str,
+        topic: str,
+        intake: Intake,
+        options: Mapping[str, Any],
+        on_error: Callable[[BaseException], None],
+    ) -> None:
         self.intake = intake
         self.app = _App(group, **{**SETTINGS, **options})
+        self.app.fail = on_error
         self.app.transport = _Transport(self.app.conf.broker_consumer, self.app)
         self.app.on_partitions_revoked.connect(self._on_revoked)  # type: ignore[arg-type]
         channel = self.app.topic(topic, key_type=bytes, value_type=bytes, acks=False)
@@ -131,7 +145,7 @@ class FaustEngine:
     def host(self, group: str, topic: str, handle: Handle) -> None:
         """Consume `topic` in `group`; before `run`, and on its event loop."""
         intake = Intake(handle, max_events=self._max_events, max_bytes=self._max_bytes, on_error=self._fail)
-        self._groups.append(_Group(group, topic, intake, self._options))
+        self._groups.append(_Group(group, topic, intake, self._options, self._fail))
 
     async def run(self, stop: asyncio.Event, *, on_ready: Callable[[], None], grace_s: float = 10.0) -> None:
         """Consume until `stop` is set. Raises Fatal, or what a handler raised, with its record uncommitted."""
@@ -175,7 +189,7 @@ def _record(event: EventT[bytes]) -> Record:
         key=message.key,
         value=message.value,
         headers=_headers(message.headers),
-        timestamp_ms=int(message.timestamp * 1000),
+        timestamp_ms=int((message.timestamp or 0) * 1000),
     )
 
 

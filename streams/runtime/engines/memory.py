@@ -28,6 +28,8 @@ class MemoryBroker:
         """Consumer group to the next offset of each partition."""
         self.broken: set[str] = set()
         """Topics that refuse every write, for tests of what happens then."""
+        self.limits: dict[str, int] = {}
+        """Topics whose largest value is not `max_record_bytes`."""
 
     async def send(self, record: Outgoing) -> Awaitable[None]:
         delivery: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -54,7 +56,7 @@ class MemoryBroker:
         partition = crc32(record.key or b"") % max(1, len(logs)) if record.partition is None else record.partition
         if partition >= len(logs):
             raise Poison("unknown-partition", f"topic {record.topic!r} partition {partition} does not exist")
-        if len(record.value or b"") > self._max_record_bytes:
+        if len(record.value or b"") > self.limits.get(record.topic, self._max_record_bytes):
             raise Poison("record-too-large", f"{len(record.value or b'')} bytes for {record.topic!r}")
         logs[partition].append(
             Record(

@@ -37,7 +37,6 @@ class Row:
     fatal: str | None = None
     """Code of what the engine raises."""
     committed: bool = True
-    attempts: int = 1
     broken: tuple[str, ...] = ()
 
 
@@ -45,7 +44,6 @@ ROWS = {
     "poison": Row(Poison("too-odd", "this chunk is odd"), dead_letter="too-odd"),
     "transient": Row(Transient("busy"), times=3),
     "transient-beyond-its-budget": Row(Transient("down"), fatal="transient-budget", committed=False),
-    "transient-then-poison": Row(Poison("odd", "odd"), dead_letter="odd"),
     "bug": Row(KeyError("oops"), dead_letter="bug"),
     "dead-letter-write-fails": Row(
         Poison("odd", "odd"), fatal="dead-letter-failed", committed=False, broken=(f"{PREFIX}chunks-dlq",)
@@ -124,3 +122,26 @@ async def test_cancellation_leaves_the_record_uncommitted() -> None:
     await running
     assert not bench.letters("documents")
     assert not bench.broker.commits[f"{PREFIX}headwater-chunk"]
+
+
+async def test_a_dead_letter_counts_its_attempts() -> None:
+    errors = [Transient("busy"), Transient("busy"), Poison("odd", "odd after all")]
+
+    async def moody(event: Any) -> Any:
+        raise errors.pop(0)
+
+    bench = Bench(ingest(chunk=moody), "chunk|embed|upsert")
+    await bench.publish(document())
+    await bench.engine.run()
+    assert dlq(bench.letters("documents")[0])["dlq-attempts"] == "3"
+
+
+async def test_a_value_that_no_longer_fits_is_left_where_it_is() -> None:
+    bench = Bench(ingest(), "chunk|embed|upsert")
+    bench.broker.limits[f"{PREFIX}documents-dlq"] = 1_000
+    await bench.write(f"{PREFIX}documents", b"x" * 5_000, key=b"k")
+    await bench.engine.run()
+    [letter] = bench.letters("documents")
+    assert (letter.key, letter.value) == (b"k", None)
+    assert dlq(letter)["dlq-omitted-bytes"] == "5000"
+    assert dlq(letter)["dlq-source-offset"] == "0"

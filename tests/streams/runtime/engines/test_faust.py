@@ -101,6 +101,23 @@ class TestFaustEngine(EngineContract):
             await cluster.engine("fatal", topic, dying).run(asyncio.Event(), on_ready=lambda: None)
         assert await cluster.committed("fatal", topic) == 1
 
+    async def test_a_record_that_cannot_be_taken_in_stops_the_engine(
+        self, cluster: KafkaCluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        topic = await cluster.topic(1)
+        await cluster.produce(topic, b"key", b"1")
+
+        def broken(_: object) -> Record:
+            raise ValueError("what is this?")
+
+        async def handle(_: Record) -> None:
+            pass
+
+        monkeypatch.setattr("streams.runtime.engines.faust._record", broken)
+        with pytest.raises(ValueError, match="what is this"):
+            await cluster.engine("odd", topic, handle).run(asyncio.Event(), on_ready=lambda: None)
+        assert await cluster.committed("odd", topic) == 0
+
     async def test_kill_9_midway_loses_nothing(self, cluster: KafkaCluster, tmp_path: Path) -> None:
         topic = await cluster.topic(4)
         group, log = f"{cluster.run}-kill", tmp_path / "done"
