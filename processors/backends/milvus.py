@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from processors.backends.milvus_client import Row
+from processors.backends.milvus_client import MAX_ROWS, Row
 from processors.backends.milvus_rows import (
     CHUNK_FIELDS,
     DELETED,
@@ -37,6 +37,7 @@ DOCUMENTS_PER_DELETE = 64
 """Named in one expression: one pass over the rows for all of them."""
 DOCUMENTS_PER_SWEEP = 512
 """So that a sweep after a large ingest stays short; the next one goes on."""
+PAGE_ROWS = MAX_ROWS
 CHUNKS_PER_LOOK_UP = 128
 """A larger document's vectors are read once for all its slices: 16 queries for 1,000 chunks cost 0.5 s of CPU."""
 CHUNKS_REMEMBERED, DOCUMENTS_REMEMBERED = 4_096, 2
@@ -97,7 +98,7 @@ class MilvusIndex:
 
     async def count(self, document: Document) -> Stored:
         version = rows_of(document.tenant, document.document_id, version=document.version, content=document.digest)
-        rows = await self._store.query(self._store.chunks, version, ("embedded",))
+        rows = await self._all(version, ("embedded",), chunks=document.chunk_count)
         return Stored(len(rows), sum(row["embedded"] for row in rows))
 
     async def flip(self, head: Head) -> None:
@@ -141,7 +142,7 @@ class MilvusIndex:
         if head is None or head.rows_version is None:
             return []
         live = rows_of(tenant, document_id, version=head.rows_version, content=head.digest)
-        rows = await self._store.query(self._store.chunks, live, CHUNK_FIELDS)
+        rows = await self._all(live, CHUNK_FIELDS, chunks=head.chunk_count)
         return sorted(map(chunk_of, rows), key=lambda chunk: chunk.ordinal)
 
     async def sweep(self) -> int:
@@ -201,6 +202,14 @@ class MilvusIndex:
         """The newest of a document's heads, whatever a late writer made of the row that repeats it."""
         [rows] = by_document(await self._heads(among("document", [document]))).values()
         return head_of(rows[0])
+
+    async def _all(self, rows: str, fields: Sequence[str], *, chunks: int) -> list[Row]:
+        """All rows of a version of so many chunks, in as many queries as Milvus' limit makes necessary."""
+        found: list[Row] = []
+        for start in range(0, chunks, PAGE_ROWS):
+            page = f"{rows} and ordinal >= {start} and ordinal < {start + PAGE_ROWS}"
+            found += await self._store.query(self._store.chunks, page, fields)
+        return found
 
     async def _heads(self, expression: str) -> list[Row]:
         return await self._store.query(self._store.heads, expression, HEAD_FIELDS)

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from processors.backends import milvus
 from processors.backends.milvus import MilvusIndex
 from processors.backends.milvus_rows import label_token, quoted, tokens
 from processors.errors import Transient
 from schemas import DocumentId, Passage, Tenant
 from streams.local.listeners import free_ports
 from streams.local.milvus import answers
-from tests.processors.happenings import ACME
+from tests.processors.happenings import ACME, embedded, head, slices
 from tests.processors.index_contract import HANDBOOK, IndexContract, find, publish
 
 pytestmark = pytest.mark.stack
@@ -160,6 +161,17 @@ async def test_a_server_that_is_not_there_is_named_with_the_remedy() -> None:
     with pytest.raises(Transient, match=rf"127\.0\.0\.1:{port}.*index URL"):
         await index.open()
     await index.close()
+
+
+async def test_a_document_beyond_the_limit_of_a_query_is_read_in_pages(
+    index: MilvusIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(milvus, "PAGE_ROWS", 3)
+    [event] = slices([f"chunk {number}" for number in range(8)])
+    await index.write(await embedded(event))
+    await index.flip(head(event))
+    assert (await index.count(event.document)).chunks == 8
+    assert [chunk.ordinal for chunk in await index.chunks(ACME, HANDBOOK)] == list(range(8))
 
 
 async def test_check_tells_server_collection_rows_and_model(index: MilvusIndex) -> None:
