@@ -27,8 +27,8 @@ INDEXES: Mapping[str, tuple[str, str, Mapping[str, int]]] = {
 CREATION_POLLS, CREATION_POLL_S = 20, 0.1
 
 RATE_LIMIT, FORCE_DENY, NOT_FOUND, NOT_LOADED = 8, 9, 100, 101
-BAD_INPUT = frozenset({6, 1100, 1101, 1801})
-"""Illegal argument in milvus-lite; parameter invalid, missing, and an invalid insert in a cluster."""
+BAD_INPUT = frozenset({6, 1100, 1101})
+"""Illegal argument in Milvus Lite; parameter invalid and missing in a cluster."""
 
 Row = dict[str, Any]
 

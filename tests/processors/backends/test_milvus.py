@@ -6,19 +6,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from processors.backends import milvus
 from processors.backends.milvus import MilvusIndex
-from processors.backends.milvus_rows import label_token, quoted, tokens
+from processors.backends.milvus_rows import label_token, newest_row, quoted, tokens
 from processors.errors import Transient
 from schemas import DocumentId, Passage, Tenant
 from streams.local.listeners import free_ports
 from streams.local.milvus import answers
+from streams.settings import Settings
 from tests.processors.happenings import ACME, embedded, head, slices
 from tests.processors.index_contract import HANDBOOK, IndexContract, find, publish
 
@@ -38,7 +41,7 @@ HOSTILE = (
     "$meta['x']",
 )
 hostile = st.text(min_size=1, max_size=40) | st.sampled_from(HOSTILE)
-on_a_server = settings(
+on_a_server = hypothesis_settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
@@ -172,6 +175,26 @@ async def test_a_document_beyond_the_limit_of_a_query_is_read_in_pages(
     await index.flip(head(event))
     assert (await index.count(event.document)).chunks == 8
     assert [chunk.ordinal for chunk in await index.chunks(ACME, HANDBOOK)] == list(range(8))
+
+
+async def test_a_search_of_an_older_snapshot_sees_the_version_of_its_time(index: MilvusIndex, stack: Settings) -> None:
+    await publish(index, ["one pump"])
+    await publish(index, ["two pumps"], version=2, flipped_at=datetime.now(UTC))
+    behind = MilvusIndex(f"{stack.index_url.rpartition('/')[0]}/{index.name}", staleness_s=60)
+    await behind.open()
+    assert [passage.text for passage in await find(behind, "pump")] == ["one pump"]
+    await behind.close()
+    assert [passage.text for passage in await find(index, "pump")] == ["two pumps"]
+
+
+async def test_sweep_repairs_what_a_late_writer_did_to_the_newest_head(index: MilvusIndex) -> None:
+    old = await publish(index, ["one pump"])
+    new = await publish(index, ["two pumps"], version=2)
+    await index._store.write_heads([newest_row(old)])
+    assert await index.head(ACME, HANDBOOK) == old
+    assert [passage.text for passage in await find(index, "pump")] == ["two pumps"]
+    await index.sweep()
+    assert await index.head(ACME, HANDBOOK) == new
 
 
 async def test_check_tells_server_collection_rows_and_model(index: MilvusIndex) -> None:
