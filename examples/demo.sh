@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
 
-say() { printf '\n# %s\n' "$*"; }
+say() { printf '\n' && printf '# %s\n' "$@"; }
 run() {
   local word
   printf '\n$'
@@ -26,15 +26,15 @@ run headwater up
 say "Publish ten documents of ten kinds, and wait until they are searchable."
 run headwater ingest examples/documents --wait
 
-say "Ask. These answers are extractive: sentences of the documents, word for word, with their sources."
-say "The last question has no answer there, and gets none."
+say "Ask. These answers are extractive: sentences of the documents, word for word, with their sources." \
+  "The last question has no answer there, and gets none."
 grep -v '^#' examples/questions.txt | while IFS= read -r question; do
   ask "$question" </dev/null
 done
 
 question=$(grep -v '^#' examples/questions.txt | head -1)
-say "The same as the first question, now in the words of a language model (--generate). With 135 million"
-say "parameters it is small enough for this machine, and it invents: trust the sources, not its words."
+say "The same as the first question, now in the words of a language model (--generate). With 135 million" \
+  "parameters it is small enough for this machine, and it invents: trust the sources, not its words."
 ask "$question" --generate
 
 say "Where the time of one question went, from the command through every hop to the last token."
