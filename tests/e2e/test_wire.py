@@ -237,3 +237,13 @@ def test_what_is_no_event_becomes_a_dead_letter_with_the_headers_of_the_page(wir
     assert headers["dlq-trace"] == TRACE_ID
     assert headers["ce_source"] == "/wire-test"
     assert "Invalid JSON" in headers["dlq-detail"]
+
+
+def test_a_reply_address_that_does_not_exist_is_a_dead_letter(wire: Wire) -> None:
+    question = block("headwater.query-asked.v1 minimal") | {"query_id": str(uuid.uuid4())}
+    question["reply_to"] = {"topic": "nobody-made-this-topic", "partition": 0}
+    with Reader(wire, "queries-dlq") as letters:
+        send(wire, "queries", "headwater.query-asked.v1", question["query_id"], question)
+        letter = next(message for message in letters.records() if value_of(message) == question)
+    assert headers_of(letter)["dlq-code"] == "reply-unreachable"
+    assert "nobody-made-this-topic" in headers_of(letter)["dlq-detail"]
