@@ -40,6 +40,7 @@ from schemas import (
     QueryId,
     Receipt,
     Reply,
+    ReplyTo,
     Scalar,
     Source,
     Tenant,
@@ -55,6 +56,7 @@ from streams.tracing import tracing
 
 INLINE_BYTES = 512 * 1024
 """Anything larger travels as a claim check."""
+DEADLINE_S = 60.0
 GRACE_S = 5.0
 """How long past its deadline the pipeline may take to say that a question is past its deadline."""
 
@@ -67,12 +69,19 @@ class Asking(TypedDict, total=False):
     """What can be said about a question beside its text."""
 
     tenant: str
+    """Default: that of the settings."""
     mode: AnswerMode | None
+    """None: what the deployment is set to."""
     top_k: int
+    """Passages of evidence to answer from; default 5."""
     filters: Mapping[str, Scalar | tuple[Scalar, ...]] | None
+    """Metadata that a document must have."""
     principals: Sequence[str]
+    """The user and groups who ask."""
     deadline_s: float
+    """Default 60."""
     query_id: str
+    """Default: a random one."""
 
 
 class Client:
@@ -171,39 +180,15 @@ class Client:
                 "is a worker running? `headwater status` shows it; the event itself is safe in the broker"
             ) from None
 
-    async def ask(
-        self,
-        text: str,
-        *,
-        tenant: str = "",
-        mode: AnswerMode | None = None,
-        stream: bool = True,
-        top_k: int = 5,
-        filters: Mapping[str, Scalar | tuple[Scalar, ...]] | None = None,
-        principals: Sequence[str] = (),
-        deadline_s: float = 60.0,
-        query_id: str = "",
-    ) -> AsyncGenerator[Reply, None]:
+    async def ask(self, text: str, *, stream: bool = True, **options: Unpack[Asking]) -> AsyncGenerator[Reply, None]:
         """Deltas in order, then exactly one final reply: AnswerCompleted, AnswerRefused or QueryFailed.
 
         A delta with a new `attempt` starts the text anew. Leaving before the final reply withdraws the question.
         Raises NoReply where no final reply came a few seconds past the deadline.
         """
-        now = datetime.now(UTC)
-        query = QueryAsked(
-            query_id=QueryId(query_id or uuid.uuid4().hex),
-            tenant=Tenant(tenant or self._settings.tenant),
-            text=text,
-            reply_to=await self._replies.address(),
-            asked_at=now,
-            deadline=now + timedelta(seconds=deadline_s),
-            principals=tuple(principals),
-            mode=mode,
-            stream=stream,
-            top_k=top_k,
-            filters=filters or {},
-        )
-        until = asyncio.get_running_loop().time() + deadline_s + GRACE_S
+        patience_s = options.get("deadline_s", DEADLINE_S) + GRACE_S
+        query = self._question(text, await self._replies.address(), stream, options)
+        until = asyncio.get_running_loop().time() + patience_s
         conversation = self._replies.expect(query.query_id)
         span = self._tracer.start_span("ask", kind=SpanKind.CLIENT, attributes=attributes(query))
         asked = over = False
@@ -217,7 +202,7 @@ class Client:
                 yield reply
         except TimeoutError:
             raise NoReply(
-                f"no answer to query {query.query_id!r} within {deadline_s + GRACE_S:g} s: are workers running? "
+                f"no answer to query {query.query_id!r} within {patience_s:g} s: are workers running? "
                 "`headwater status` shows it"
             ) from None
         finally:
@@ -246,6 +231,22 @@ class Client:
         except BaseException:
             self._receipts.forget(event)
             raise
+
+    def _question(self, text: str, address: ReplyTo, stream: bool, options: Asking) -> QueryAsked:
+        now = datetime.now(UTC)
+        return QueryAsked(
+            query_id=QueryId(options.get("query_id") or uuid.uuid4().hex),
+            tenant=Tenant(options.get("tenant") or self._settings.tenant),
+            text=text,
+            reply_to=address,
+            asked_at=now,
+            deadline=now + timedelta(seconds=options.get("deadline_s", DEADLINE_S)),
+            principals=tuple(options.get("principals", ())),
+            mode=options.get("mode"),
+            stream=stream,
+            top_k=options.get("top_k", 5),
+            filters=options.get("filters") or {},
+        )
 
     async def _source_of(self, content: str | bytes) -> Source:
         if len(_bytes(content)) > INLINE_BYTES:

@@ -110,6 +110,8 @@ class LazyGroup(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
+        except BrokenPipeError:
+            raise  # the reader of our output has seen enough; typer ends the process quietly
         except (CommandError, OSError, TimeoutError) as error:
             if wants_traceback():
                 raise

@@ -14,9 +14,11 @@ def config(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Show every setting, its value and where that comes from, secrets masked."""
-    from streams.cli.sources import load_settings, source_of
+    from streams.cli.sources import load_settings, source_of, strangers
 
     settings = load_settings()
+    for variable in strangers():
+        typer.echo(f"headwater: {variable} is set, but is no setting", err=True)
     values = settings.model_dump(mode="json")
     sources = {name: source_of(name) for name in values}
     derived = {

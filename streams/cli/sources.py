@@ -54,6 +54,14 @@ def source_of(name: str) -> str:
     return "default"
 
 
+def strangers() -> list[str]:
+    """Variables with our prefix that no setting reads: misspelt, or another program's (Kubernetes sets some)."""
+    from streams.settings import Settings
+
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    return [name for name in sorted(os.environ) if name.startswith(PREFIX) and name.partition("__")[0] not in known]
+
+
 def _problem(error: "ValidationError") -> str:
     first = error.errors(include_url=False)[0]
     path = [str(part) for part in first["loc"]]

@@ -38,3 +38,11 @@ def test_a_password_in_a_url_is_masked(run: Run, monkeypatch: pytest.MonkeyPatch
     shown = run("config").output
     assert "hunter2" not in shown
     assert "@host:1/c" in shown
+
+
+def test_a_misspelt_variable_is_pointed_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADWATER_KAFAK", "broker:1")
+    monkeypatch.setenv("HEADWATER_LOCAL__KAFKA_PORT", "1234")
+    result = run("config", "--json")
+    assert result.stderr == "headwater: HEADWATER_KAFAK is set, but is no setting\n"
+    assert json.loads(result.stdout)["local"]["source"] == "HEADWATER_LOCAL__KAFKA_PORT"
