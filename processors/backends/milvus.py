@@ -126,9 +126,11 @@ class MilvusIndex:
         hits, live = await self._found(search, visible(search), fetch, snapshot_us)
         kept = [hit for hit in hits if is_live(hit, live)]
         if len(kept) < min(search.limit, len(hits)) and len(hits) >= fetch:
-            # Superseded rows took the room of others: search once more, without those documents' dead rows.
-            hits, live = await self._found(search, f"{visible(search)} and not {dead_rows(live)}", fetch, snapshot_us)
-            kept = [hit for hit in hits if is_live(hit, live)]
+            # Superseded rows took the room of others: search once more, without those documents' dead rows. What was
+            # decided holds, for a head may have been written in between; only a deletion counts at once.
+            hits, later = await self._found(search, f"{visible(search)} and not {dead_rows(live)}", fetch, snapshot_us)
+            deleted = {document: rows for document, rows in later.items() if rows.version == DELETED}
+            kept = [hit for hit in hits if is_live(hit, {**later, **live, **deleted})]
         return ranked(kept, search.vector)[: search.limit]
 
     async def heads(self, tenant: Tenant, *, limit: int = 1000) -> Sequence[Head]:
