@@ -1,25 +1,16 @@
 """How far an answer is backed by the evidence: citations, unsupported names and numbers, confidence."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from processors.sentences import Sentence, sentences
+from processors.words import STOPWORDS, WORD, normal, words
 from schemas import Citation, Passage
 
 CITED_OVERLAP = 0.5
 """Share of a sentence's weight that a quote must hold to support it."""
 NAME_WEIGHT = 3.0
 """Of a name or number beside 1 for any other word: they are what an answer is checked for."""
-
-_WORD = re.compile(r"\d[\d.,]*\d|\d|[^\W\d_](?:[\w'\u2019-]*\w)?")
-_LITTLE_WORDS = (
-    "a about after all also am an and any are as at be been before being but by can could did do does for from had has "
-    "have he her here hers him his how i if in into is it its itself me more most my no nor not of off on only or "
-    "other our out over own she should so some such than that the their them then there these they this those to too "
-    "under until up very was we were what when where which while who whom whose why will with would you your"
-)
-_STOPWORDS = frozenset(_LITTLE_WORDS.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +37,15 @@ def quoted(pieces: Iterable[Piece], passages: Sequence[Passage]) -> tuple[Citati
 def supported(answer: str, passages: Sequence[Passage]) -> tuple[Citation, ...]:
     """For each sentence of a written answer, the sentence of the evidence that says the same, where one does."""
     evidence = [
-        (passage, sentence, set(_words(sentence.text))) for passage in passages for sentence in sentences(passage.text)
+        (passage, sentence, set(words(sentence.text))) for passage in passages for sentence in sentences(passage.text)
     ]
     citations = []
     for claim in sentences(answer):
         weights = _weights(claim.text)
         total = sum(weights.values())
         best, share = None, 0.0
-        for passage, sentence, words in evidence:
-            held = sum(weight for word, weight in weights.items() if word in words) / total if total else 0.0
+        for passage, sentence, said in evidence:
+            held = sum(weight for word, weight in weights.items() if word in said) / total if total else 0.0
             if held > share:
                 best, share = (passage, sentence), held
         if best and share >= CITED_OVERLAP:
@@ -64,8 +55,8 @@ def supported(answer: str, passages: Sequence[Passage]) -> tuple[Citation, ...]:
 
 def unsupported(answer: str, passages: Sequence[Passage]) -> tuple[str, ...]:
     """Names and numbers in an answer that occur nowhere in the evidence, in order, each once."""
-    evidence = {word for passage in passages for text in _readable(passage) for word in _words(text)}
-    found = {name: None for claim in sentences(answer) for name in _names(claim) if _normal(name) not in evidence}
+    evidence = {word for passage in passages for text in _readable(passage) for word in words(text)}
+    found = {name: None for claim in sentences(answer) for name in _names(claim) if normal(name) not in evidence}
     return tuple(found)
 
 
@@ -77,8 +68,8 @@ def confidence(answer: str, citations: Sequence[Citation], strange: Sequence[str
     evidence.
     """
     cited = sum(citation.answer_end - citation.answer_start for citation in citations)
-    said = sum(len(claim.text) for claim in sentences(answer))
-    share = min(1.0, cited / said) if said else 0.0
+    claimed = sum(len(claim.text) for claim in sentences(answer))
+    share = min(1.0, cited / claimed) if claimed else 0.0
     return float(round(evidence * share * 0.5 ** len(strange), 4))
 
 
@@ -104,33 +95,20 @@ def _readable(passage: Passage) -> tuple[str, ...]:
 
 def _weights(text: str) -> dict[str, float]:
     weights = {}
-    for match in _WORD.finditer(text):
-        word = _normal(match.group())
-        if word not in _STOPWORDS:
+    for match in WORD.finditer(text):
+        word = normal(match.group())
+        if word not in STOPWORDS:
             weights[word] = NAME_WEIGHT if match.group()[0].isupper() or word[0].isdigit() else 1.0
     return weights
 
 
-def _words(text: str) -> Iterable[str]:
-    return (_normal(match.group()) for match in _WORD.finditer(text))
-
-
-def _normal(word: str) -> str:
-    """The form in which two spellings of a name or number are equal: `1,302` and `1302`."""
-    word = word.casefold()
-    if word[0].isdigit():
-        whole, _, rest = word.replace(",", "").rstrip(".").partition(".")
-        return f"{whole}.{rest}" if rest.strip("0") else whole
-    return word.removesuffix("'s").removesuffix("\u2019s")
-
-
 def _names(claim: Sentence) -> Iterable[str]:
-    words = [match.group() for match in _WORD.finditer(claim.text)]
-    for place, word in enumerate(words):
-        if _normal(word) in _STOPWORDS or word == "I":
+    spelled = [match.group() for match in WORD.finditer(claim.text)]
+    for place, word in enumerate(spelled):
+        if normal(word) in STOPWORDS or word == "I":
             continue
         inner = any(letter.isupper() or letter.isdigit() for letter in word[1:])
         # The first word of a sentence is a name only if its spelling or the word after it shows that.
-        leads = place == 0 and not inner and not (len(words) > 1 and words[1][0].isupper())
+        leads = place == 0 and not inner and not (len(spelled) > 1 and spelled[1][0].isupper())
         if word[0].isdigit() or inner or (word[0].isupper() and not leads):
             yield word

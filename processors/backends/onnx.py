@@ -32,6 +32,7 @@ class OnnxEmbedder:
         self._model = ""
         self._dimensions = 0
         self._batcher: MicroBatcher | None = None
+        self._opening = asyncio.Lock()
         self._tokenizer: Any = None
         self._prefixes: dict[Role, str] = {}
 
@@ -44,8 +45,9 @@ class OnnxEmbedder:
         return self._dimensions
 
     async def open(self) -> None:
-        if self._batcher is None:
-            await asyncio.to_thread(self._load)
+        async with self._opening:
+            if self._batcher is None:
+                await asyncio.to_thread(self._load)
 
     async def close(self) -> None:
         batcher, self._batcher, self._tokenizer = self._batcher, None, None

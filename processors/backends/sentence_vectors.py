@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.ports import Embedder, Vectors
+from processors.ports import Embedder, Role, Vectors
 
 CACHE_BYTES = 32 * 1024 * 1024
 """About 20,000 sentences of 384 dimensions: the passages that are asked about most."""
@@ -40,25 +40,18 @@ class SentenceVectors:
     async def check(self) -> str:
         return await self._embedder.check()
 
-    async def best(self, question: str, passages: Sequence[Sequence[str]]) -> list[float]:
-        """The cosine of the nearest sentence of each passage, given as its sentences, at least one each."""
-        scores, _ = await self.scores(question, [text for texts in passages for text in texts])
-        ends = np.cumsum([len(texts) for texts in passages])
-        return [float(part.max()) for part in np.split(scores, ends[:-1])]
-
-    async def scores(self, question: str, texts: Sequence[str]) -> tuple[NDArray[np.float32], Vectors]:
+    async def compare(self, question: str, texts: Sequence[str]) -> tuple[NDArray[np.float64], Vectors]:
         """Each text's cosine with the question, and its vector."""
         asked = await self._vectors([question], role="query")
         vectors = await self._vectors(texts, role="passage")
-        return vectors @ asked[0], vectors
+        return (vectors @ asked[0]).astype(np.float64), vectors
 
-    async def _vectors(self, texts: Sequence[str], *, role: str) -> Vectors:
+    async def _vectors(self, texts: Sequence[str], *, role: Role) -> Vectors:
         keys = [hashlib.blake2b(f"{role}\n{text}".encode(errors="replace"), digest_size=16).digest() for text in texts]
         rows = {key: self._cache[key] for key in keys if key in self._cache}
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in rows}
         if missing:
-            # Role `query` for both: someone waits for these, so they go ahead of passages that are being indexed.
-            fresh = await self._embedder.embed(list(missing.values()), role="query" if role == "query" else "passage")
+            fresh = await self._embedder.embed(list(missing.values()), role=role)
             rows |= dict(zip(missing, fresh, strict=True))
         self._remember(rows)
         return np.stack([rows[key] for key in keys])
