@@ -110,7 +110,7 @@ def status(as_json: AsJson = False) -> None:
     """Show every part: whether it is ready, its port, memory, restarts and log. Exit code 3 where nothing runs."""
     from streams.lag import lags
     from streams.local import state
-    from streams.local.usage import all_resident
+    from streams.local.usage import all_memory
 
     settings = load_settings()
     home = settings.home.resolve()
@@ -120,9 +120,9 @@ def status(as_json: AsJson = False) -> None:
             typer.echo(json.dumps({"running": False}))
         killed = " (its supervisor was killed)" if seen is not None and seen.phase in ("starting", "ready") else ""
         raise CommandError(f"the local stack is not running{killed}: `headwater up` starts it", UNREACHABLE)
-    memory, behind = all_resident(seen), lags(settings)
+    memory, behind = all_memory(seen), lags(settings)
     if as_json:
-        record = seen.model_dump(mode="json") | {"running": True, "resident_bytes": memory, "lag": behind}
+        record = seen.model_dump(mode="json") | {"running": True, "memory_bytes": memory, "lag": behind}
         typer.echo(json.dumps(record, indent=2))
     else:
         _table(seen, memory)

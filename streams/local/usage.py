@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from streams.local.state import StackState
 
 
-def resident_bytes(pid: int) -> int:
-    """Memory of a process and its children; 0 where it is gone."""
+def memory_bytes(pid: int) -> int:
+    """Memory of a process and its children, what they share counted once; 0 where it is gone."""
     import psutil
 
     try:
@@ -17,13 +17,13 @@ def resident_bytes(pid: int) -> int:
     total = 0
     for each in family:
         try:
-            total += each.memory_info().rss
+            total += each.memory_full_info().pss
         except psutil.Error:
             continue
     return total
 
 
-def all_resident(seen: StackState) -> Mapping[str, int]:
+def all_memory(seen: StackState) -> Mapping[str, int]:
     """Memory by part, the supervisor's own last."""
-    parts = {part.name: resident_bytes(part.pid) for part in seen.parts.values() if part.pid}
-    return parts | {"supervisor": max(0, resident_bytes(seen.pid) - sum(parts.values()))}
+    parts = {part.name: memory_bytes(part.pid) for part in seen.parts.values() if part.pid}
+    return parts | {"supervisor": max(0, memory_bytes(seen.pid) - sum(parts.values()))}
