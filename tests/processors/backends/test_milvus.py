@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given
@@ -185,6 +186,25 @@ async def test_a_search_of_an_older_snapshot_sees_the_version_of_its_time(index:
     assert [passage.text for passage in await find(behind, "pump")] == ["one pump"]
     await behind.close()
     assert [passage.text for passage in await find(index, "pump")] == ["two pumps"]
+
+
+async def test_a_head_written_between_the_two_looks_of_a_search_hides_nothing(
+    index: MilvusIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in range(1, 30):
+        await publish(index, [f"pump {version}"], version=version)
+    [late] = slices(["the newest pump"], version=30)
+    await index.write(await embedded(late))
+    look, looks = index._found, []
+
+    async def found(*arguments: Any) -> Any:
+        looks.append(await look(*arguments))
+        await index.flip(head(late))  # its time lies before the search, as that of a flip on its way does
+        return looks[-1]
+
+    monkeypatch.setattr(index, "_found", found)
+    assert [passage.text for passage in await find(index, "pump")] == ["pump 29"]
+    assert len(looks) == 2
 
 
 async def test_sweep_repairs_what_a_late_writer_did_to_the_newest_head(index: MilvusIndex) -> None:
