@@ -40,6 +40,7 @@ def pin(cores: int) -> None:
 @contextmanager
 def stack(*, workers: bool = False) -> Iterator[Settings]:
     """Settings of a broker, vector store and language model of one's own, on free ports; gone afterwards."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what follows cleans up
     kafka, controller, milvus, llm = free_ports(4)
     with tempfile.TemporaryDirectory(prefix="headwater-bench-", ignore_cleanup_errors=True) as home:
         local = LocalStack(

@@ -21,9 +21,9 @@ class Searcher:
     index: Index
     embedder: Embedder
 
-    async def until_found(self, sentence: str, document_id: str, *, timeout_s: float = 30.0) -> None:
-        """Return when a search for `sentence` has found a passage of this document that contains it."""
-        vector = (await self.embedder.embed([sentence], role="query"))[0]
+    async def until_found(self, sentence: str, paragraph: str, document_id: str, *, timeout_s: float = 30.0) -> None:
+        """Return when a search near `paragraph` for the words of `sentence` has found them in this document."""
+        vector = (await self.embedder.embed([paragraph], role="query"))[0]
         search = Search(tenant=Tenant("default"), text=sentence, vector=vector, model=self.embedder.model, limit=5)
         async with asyncio.timeout(timeout_s):
             while True:

@@ -74,11 +74,12 @@ async def measure(settings: Settings, sections: int, edits: int) -> tuple[int, d
                 sides[layout] = client, search
             for number in range(edits):
                 sentence = f"The Zubrovka {number} Viaduct was reopened by Quillfeather."
-                article = article.edited(bodies[(2 * number + 1) * len(bodies) // (2 * edits)], sentence)
+                changed = bodies[(2 * number + 1) * len(bodies) // (2 * edits)]
+                article = article.edited(changed, sentence)
                 for layout, (client, search) in sides.items():
                     started = time.perf_counter()
                     event = await client.publish(article.name, article.text, media_type=MEDIA_TYPE)
-                    await search.until_found(sentence, article.name)
+                    await search.until_found(sentence, article.paragraphs[changed], article.name)
                     seconds = time.perf_counter() - started
                     receipt = await client.receipt(event)
                     if not isinstance(receipt, DocumentIndexed):
