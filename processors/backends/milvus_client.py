@@ -48,7 +48,9 @@ class MilvusClient:
             import pymilvus
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs a traceback per failed attempt
         self._pymilvus = pymilvus
-        self._client = pymilvus.AsyncMilvusClient(uri=self.uri, token=self._token)
+        # Servers close a connection that pings them while idle more often than every five minutes.
+        quiet = {"grpc.keepalive_permit_without_calls": False}
+        self._client = pymilvus.AsyncMilvusClient(uri=self.uri, token=self._token, grpc_options=quiet)
         self.version = str(await self.call("get_server_version"))
 
     async def close(self) -> None:

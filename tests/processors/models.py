@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 
 from processors.backends.onnx import OnnxEmbedder
@@ -44,4 +45,4 @@ SOUP = "Cold soup is made of tomatoes. It is eaten in summer."
 
 def evidence(scores: Mapping[str, float] | None = None) -> list[Passage]:
     texts = (TOWER, REFUNDS, SOUP)
-    return [passage(text, ordinal=place, start=1000, **(scores or {})) for place, text in enumerate(texts)]
+    return [replace(passage(text, ordinal=place, start=1000), scores=scores or {}) for place, text in enumerate(texts)]
