@@ -23,6 +23,8 @@ _ENDING = re.compile(
 _LAST_WORD = re.compile(r"[\w.]+$")
 _LINE = re.compile(r"[^\n]+")
 _ITEM = re.compile(r"(?:[-*+•‣·|#>]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s|\|")
+_ROW = re.compile(r"[^\W_][^:.;!?\n]{0,60}:\s|[^\n]*(?:\t| \| )")
+"""How the readers write a row of a table or a field: `label: value`, or cells between bars."""
 _OPENING = re.compile(r"""[\s"'\u201c\u2018\u00ab(\[]*""")
 
 
@@ -67,9 +69,9 @@ def _continues(before: str, gap: str, line: str) -> bool:
     if gap.count("\n") > 1:
         return False
     last, text = before.rpartition("\n")[2].strip(), line.strip()
-    if not text or _ITEM.match(text) or last.startswith(("|", "#")):
+    if not text or _ITEM.match(text) or last.startswith(("|", "#")) or (_ROW.match(last) and _ROW.match(text)):
         return False
-    return text[0].islower() or (len(last) >= SHORT_LINE_CHARS and "\t" not in last + text)
+    return text[0].islower() or len(last) >= SHORT_LINE_CHARS
 
 
 def _split(whole: str, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -25,6 +25,12 @@ def split(text: str) -> list[str]:
         ("Refund policy\nWe refund within 14 days.", ["Refund policy", "We refund within 14 days."]),
         ("- first item\n- second item\n1. third item", ["- first item", "- second item", "1. third item"]),
         ("| name | size |\n| pump | 3.5 |", ["| name | size |", "| pump | 3.5 |"]),
+        (
+            f"Part: Pump; Remark: {'long ' * 20}\nPart: Seal; Stock: 8",
+            [f"Part: Pump; Remark: {'long ' * 19}long", "Part: Seal; Stock: 8"],
+        ),
+        ("lowest altitude: 15\nhighest altitude: 88.5", ["lowest altitude: 15", "highest altitude: 88.5"]),
+        ("the wheel holds\nthree filters: u, g and r.", ["the wheel holds\nthree filters: u, g and r."]),
         ("# Title\n\nBody text here.\n\n\n---\n", ["# Title", "Body text here."]),
         (
             "\u6771\u4eac\u3067\u3059\u3002\u5927\u962a\u3067\u3059\u3002",

@@ -39,7 +39,7 @@ def labelled(rows: Iterable[Sequence[str]]) -> str:
     if len(filled) < 2 or not _is_heading(filled[0]):
         return "\n".join(" | ".join(cell for cell in row if cell) for row in filled)
     heading = filled[0]
-    lines = [" | ".join(heading)]
+    lines = []
     for row in filled[1:]:
         names = heading + [""] * (len(row) - len(heading))
         lines.append(
@@ -58,12 +58,10 @@ def document(content: str, filename: str) -> Iterator[Element]:
         raise Poison(
             "unreadable", f"{filename!r} is not valid JSON ({error}): correct it and publish it again"
         ) from None
-    items = (
-        value.items() if isinstance(value, dict) else enumerate(value, 1) if isinstance(value, list) else [("", value)]
-    )
+    listed = value if isinstance(value, list) else [value]
+    items = value.items() if isinstance(value, dict) else [("", [item]) for item in listed]
     for name, item in items:
-        path = str(name) if isinstance(value, dict) else ""
-        yield Element(kind="text", text="\n".join(_lines(path, item, filename, 0)))
+        yield Element(kind="text", text="\n".join(_lines(name, item, filename, 0)))
 
 
 def _lines(path: str, value: object, filename: str, depth: int) -> Iterator[str]:
@@ -74,7 +72,12 @@ def _lines(path: str, value: object, filename: str, depth: int) -> Iterator[str]
             yield from _lines(f"{path} {name}".strip(), item, filename, depth + 1)
     elif isinstance(value, list):
         for item in value:
-            yield from _lines(path, item, filename, depth + 1)
+            if isinstance(item, dict) and not any(isinstance(part, dict | list) for part in item.values()):
+                # A record reads like a row of a table: what it says of one thing stays together.
+                fields = "; ".join(_lines("", item, filename, depth + 1))
+                yield from [f"{path} {fields}".strip()] if fields else []
+            else:
+                yield from _lines(path, item, filename, depth + 1)
     elif value not in (None, ""):
         shown = value if isinstance(value, str) else json.dumps(value)
         yield f"{path}: {shown}" if path else shown

@@ -60,8 +60,16 @@ class TestDocumentParser(ParserContract):
             Element(kind="list-item", text="first"),
             Element(kind="list-item", text="second"),
             Element(kind="code", text="a = 1\n\n  b = 2"),
-            Element(kind="table", text="Part | Stock\nPart: Relay; Stock: 8"),
+            Element(kind="table", text="Part: Relay; Stock: 8"),
         ]
+
+    async def test_records_in_json_stay_together(self, parser: DocumentParser) -> None:
+        alarms = b'{"alarms": [{"name": "oil", "limit": "38 bar"}, {"name": "brake", "limit": "none", "when": []}]}'
+        records = b'[{"name": "oil", "limit": 38}, 7]'
+        assert [element.text for element in await self.read(parser, alarms, "x.json")] == [
+            "alarms name: oil; limit: 38 bar\nalarms name: brake\nalarms limit: none"
+        ]
+        assert [element.text for element in await self.read(parser, records, "x.json")] == ["name: oil; limit: 38", "7"]
 
     async def test_pdf_pages_count_from_one(self, parser: DocumentParser) -> None:
         elements = await self.read(parser, (EXAMPLES / "documents/night-shift.pdf").read_bytes(), "x.pdf")
