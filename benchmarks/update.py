@@ -26,7 +26,7 @@ Time runs from before the event is sent until a search that finds the new senten
 
 
 def main(
-    sections: Annotated[int, typer.Option(help="Sections of about four chunks each.")] = 250,
+    sections: Annotated[int, typer.Option(help="Sections of about four chunks each.")] = 207,
     edits: Annotated[int, typer.Option(help="New versions, each with one changed line.")] = 5,
     cores: Annotated[int, typer.Option(help="Cores that everything shares.")] = 2,
     results: Annotated[Path, typer.Option(help="Where to leave the result.")] = RESULTS,
