@@ -36,7 +36,7 @@ test: install ## run all tests, on the real local stack
 	@$(BIN)/python -m pytest
 
 bench: install ## measure; writes docs/performance.md
-	@$(BIN)/python -m benchmarks.report
+	@$(BIN)/python -m benchmarks
 
 lint: install ## check style, types and the import rules
 	@$(BIN)/ruff check $(CODE)
