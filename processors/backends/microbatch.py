@@ -54,7 +54,6 @@ class MicroBatcher:
         while len(self._running) < self._lanes and len(self._running) < sum(map(len, self._waiting.values())):
             lane = asyncio.create_task(self._lane())
             self._running.add(lane)
-            lane.add_done_callback(self._running.discard)
         try:
             await call.done
         except asyncio.CancelledError:
@@ -70,16 +69,21 @@ class MicroBatcher:
         self._executor.shutdown(wait=False)
 
     async def _lane(self) -> None:
-        loop = asyncio.get_running_loop()
         while batch := self._next_batch():
-            run = loop.run_in_executor(self._executor, self._model, [text.tokens for text in batch])
-            await asyncio.wait([run])
-            if error := run.exception():
-                for text in batch:
-                    if not text.call.done.done():
-                        text.call.done.set_exception(error)
-            else:
-                _deliver(batch, run.result())
+            await self._run(batch)
+        # Here and not in a callback: a text that came between the two would find all lanes taken and wait for ever.
+        self._running.remove(asyncio.current_task())  # type: ignore[arg-type]
+
+    async def _run(self, batch: Sequence[_Text]) -> None:
+        tokens = [text.tokens for text in batch]
+        run = asyncio.get_running_loop().run_in_executor(self._executor, self._model, tokens)
+        await asyncio.wait([run])
+        if error := run.exception():
+            for text in batch:
+                if not text.call.done.done():
+                    text.call.done.set_exception(error)
+        else:
+            _deliver(batch, run.result())
 
     def _next_batch(self) -> list[_Text]:
         for name, texts in self._waiting.items():

@@ -40,6 +40,16 @@ async def test_a_lone_text_does_not_wait_for_company() -> None:
     await batcher.close()
 
 
+async def test_a_text_that_comes_just_as_the_only_lane_ends_is_not_forgotten() -> None:
+    model = Model()
+    model.go.set()
+    batcher = MicroBatcher(model, lanes=1)
+    async with asyncio.timeout(10):
+        for number in range(3):
+            assert (await batcher.run([[number]], role="query")).tolist() == [[number]]
+    await batcher.close()
+
+
 async def test_what_arrives_while_the_model_is_busy_becomes_one_batch_sorted_by_length() -> None:
     model = Model()
     batcher = MicroBatcher(model, lanes=1)
