@@ -146,7 +146,7 @@ class MilvusStore:
         self._unflushed = 0
         self._cold = True
         if self._client.is_lite:
-            for collection in self._loaded:
+            for collection in tuple(self._loaded):  # others may come meanwhile
                 await self._call("flush", collection)
 
     async def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
@@ -157,7 +157,7 @@ class MilvusStore:
         try:
             return await attempt()
         except NotLoaded:
-            for collection in self._loaded:
+            for collection in tuple(self._loaded):
                 await self._client.load(collection)
             return await attempt()
         except CollectionMissing:

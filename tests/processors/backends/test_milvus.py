@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from processors.backends import milvus
+from processors.backends import milvus, milvus_store
 from processors.backends.milvus import MilvusIndex
 from processors.backends.milvus_rows import label_token, newest_row, quoted, tokens
 from processors.errors import Transient
@@ -205,6 +205,34 @@ async def test_a_head_written_between_the_two_looks_of_a_search_hides_nothing(
     monkeypatch.setattr(index, "_found", found)
     assert [passage.text for passage in await find(index, "pump")] == ["pump 29"]
     assert len(looks) == 2
+
+
+async def test_a_collection_may_be_created_while_another_is_flushed(
+    index: MilvusIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(milvus_store, "FLUSH_ROWS", 1)
+    flushing, created = asyncio.Event(), asyncio.Event()
+    call, exists = index._store._client.call, index._store.exists
+
+    async def held(method: str, *arguments: Any, **options: Any) -> Any:
+        if method == "flush":
+            flushing.set()
+            await created.wait()
+        return await call(method, *arguments, **options)
+
+    async def seen(collection: str) -> bool:
+        there = await exists(collection)
+        if there and collection == index._store.heads:
+            created.set()
+        return there
+
+    monkeypatch.setattr(index._store._client, "call", held)
+    monkeypatch.setattr(index._store, "exists", seen)
+    [event] = slices(["a red pump"])
+    writing = asyncio.create_task(index.write(await embedded(event)))
+    await flushing.wait()
+    await asyncio.gather(writing, index.flip(head(event)))
+    assert [passage.text for passage in await find(index, "pump")] == ["a red pump"]
 
 
 async def test_sweep_repairs_what_a_late_writer_did_to_the_newest_head(index: MilvusIndex) -> None:
