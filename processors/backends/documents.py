@@ -15,6 +15,9 @@ from processors.errors import Poison, Transient
 from processors.ports import Element
 
 CHILD: Final = "import sys; sys.path[:] = {path!r}; from processors.backends.readers.child import main; main()"
+INHERITED: Final = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
+INHERITED_PREFIXES: Final = ("HF_", "LC_", "PYTHON")
+"""All that a reading process gets of our environment: hostile documents are read beside no password."""
 ENVIRONMENT: Final = {
     "DO_NOT_TRACK": "1",
     "SCARF_NO_ANALYTICS": "1",
@@ -109,7 +112,7 @@ class _Child:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
-                env={**os.environ, **ENVIRONMENT},
+                env=_environment(),
             )
         except OSError as error:
             raise Transient(f"cannot start a reading process: {error}") from error
@@ -129,3 +132,10 @@ class _Child:
         if self.process.returncode is None:
             self.process.kill()
         await self.process.wait()
+
+
+def _environment() -> dict[str, str]:
+    kept = {
+        name: value for name, value in os.environ.items() if name in INHERITED or name.startswith(INHERITED_PREFIXES)
+    }
+    return kept | ENVIRONMENT

@@ -46,6 +46,17 @@ async def parser() -> AsyncIterator[DocumentParser]:
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_a_reading_process_knows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADWATER_INDEX_TOKEN", "hunter2")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    parser = DocumentParser()
+    await parser.open()
+    [child] = parser._idle
+    assert "hunter2" not in psutil.Process(child.process.pid).environ().values()
+    await parser.close()
+
+
+@pytest.mark.asyncio(loop_scope="module")
 class TestDocumentParser(ParserContract):
     async def test_titles_keep_their_depth(self, parser: DocumentParser) -> None:
         page = b"<h1>A</h1><p>one</p><h3>B</h3><p>two</p><h2>C</h2><p>three</p>"
