@@ -1,21 +1,23 @@
 """Follow partitions from a position on, outside any consumer group."""
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streams.runtime.records import Record
 
+log = logging.getLogger("headwater.tail")
+
 CONNECT_S = 4.0
 """A broker on the network answers in milliseconds; a person should not wait longer to learn that there is none."""
 POLL_S = 0.05
 """How long a stop may take to be noticed; records arrive at once."""
-
-
 UNSETTLED = frozenset((KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE))
 
 
@@ -101,25 +103,25 @@ class Tail:
 
     def _run(self, loop: asyncio.AbstractEventLoop, ready: "asyncio.Future[Sequence[int]]") -> None:
         def settle(positions: Sequence[TopicPartition], error: Exception | None) -> None:
-            if ready.cancelled():
-                return
-            if error is not None:
+            if ready.done():
+                if error is not None:
+                    log.error("tail lost", extra={"topic": self._topic, "reason": str(error)})
+            elif error is not None:
                 ready.set_exception(error)
             else:
                 ready.set_result([position.partition for position in positions])
 
-        consumer = Consumer(self._config)
         try:
-            positions = self._positions(consumer)
-            loop.call_soon_threadsafe(settle, positions, None)
-            self._following.wait()
-            consumer.assign(positions)
-            while not self._stopping.is_set():
-                self._poll(consumer, loop)
+            with closing(Consumer(self._config)) as consumer:
+                positions = self._positions(consumer)
+                loop.call_soon_threadsafe(settle, positions, None)
+                self._following.wait()
+                consumer.assign(positions)
+                while not self._stopping.is_set():
+                    self._poll(consumer, loop)
         except (KafkaException, ConnectionError) as error:
             loop.call_soon_threadsafe(settle, (), self._translated(error))
         finally:
-            consumer.close()
             loop.call_soon_threadsafe(self._ended.set)
 
     def _positions(self, consumer: Consumer) -> list[TopicPartition]:
