@@ -23,7 +23,7 @@ def lags(settings: Settings) -> Mapping[str, int | None]:
             (future,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)]).values()
             committed[name] = future.result(TIMEOUT_S).topic_partitions
         ends = _ends(admin, [partition for partitions in committed.values() for partition in partitions])
-    except KafkaException:
+    except (KafkaException, TimeoutError):
         return {}
     return {
         name.removeprefix(prefix): sum(max(0, ends[each.topic, each.partition] - each.offset) for each in partitions)

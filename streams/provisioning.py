@@ -108,7 +108,6 @@ def apply(settings: Settings, differences: Sequence[Difference] | None = None) -
     _create(admin, [each.topic for each in differences if each.what == "create"])
     _add_partitions(admin, [each.topic for each in differences if each.what == "partitions" and not each.by_hand])
     _alter(admin, [each for each in differences if each.what in each.topic.config])
-    _wait_visible(settings, [each for each in differences if not each.by_hand])
     by_hand = [each for each in differences if each.by_hand]
     _await_visible(settings, {(each.topic.name, each.what) for each in differences if each not in by_hand})
     return by_hand
@@ -121,16 +120,6 @@ def _await_visible(settings: Settings, changed: set[tuple[str, str]]) -> None:
         if time.monotonic() > deadline:
             raise ProvisioningError(f"accepted but not visible after {TIMEOUT_S:.0f} s: {sorted(changed)}")
         time.sleep(0.02)
-
-
-def _wait_visible(settings: Settings, done: Sequence[Difference]) -> None:
-    """The controller answers before all brokers know; whoever looks next should find what was done."""
-    deadline = time.monotonic() + TIMEOUT_S
-    changed = {(each.topic.name, each.what) for each in done}
-    while changed and not changed.isdisjoint((each.topic.name, each.what) for each in plan(settings)):
-        if time.monotonic() > deadline:
-            raise ProvisioningError(f"the changes were accepted but do not show after {TIMEOUT_S:g} s; look again")
-        time.sleep(0.05)
 
 
 def _create(admin: Any, specs: Sequence[TopicSpec]) -> None:
