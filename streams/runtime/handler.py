@@ -12,7 +12,7 @@ from processors.errors import Poison
 from schemas import Event, SchemaError, decode, encode
 from streams.runtime.breaker import Breaker
 from streams.runtime.clock import Clock
-from streams.runtime.deadletters import Letter, put_aside
+from streams.runtime.deadletters import MAX_DETAIL_CHARS, Letter, put_aside
 from streams.runtime.errors import Fatal
 from streams.runtime.headers import Incoming, outgoing
 from streams.runtime.interrupts import Interrupted
@@ -51,6 +51,7 @@ class Handler:
             event = decode(record.value, headers.ce_type, stage.source.events)
         except SchemaError as error:
             with self._span(stage, journey, wait_ms) as span:
+                conclude(span, "schema", str(error))
                 await self._put_aside(stage, None, journey, span, Poison("schema", str(error)))
             self.breaker.works()
             return
@@ -75,16 +76,17 @@ class Handler:
         except Interrupted as interrupt:
             conclude(span, interrupt.code, interrupt.detail)
             await self._tell(stage, event, journey, interrupt.code, interrupt.detail)
-        except SchemaError as error:
-            await self._reject(stage, event, journey, span, Poison("schema", str(error)))
-        except Poison as error:
-            await self._reject(stage, event, journey, span, error)
+        except (SchemaError, Poison) as error:
+            reason = error if isinstance(error, Poison) else Poison("schema", str(error))
+            conclude(span, reason.code, reason.detail)
+            await self._reject(stage, event, journey, span, reason)
         except Fatal as error:
             conclude(span, error.code, error.detail)
             raise
         except Exception as error:
             what = f"{type(error).__name__} in stage {stage.name}"
             log.exception("bug", extra=_where(stage, journey, span))
+            conclude(span, "bug", what)  # what a library says may quote the document, and goes to its sender alone
             self.breaker.bug(what)
             await self._reject(stage, event, journey, span, Poison("bug", f"{what}: {error}"))
             return ()
@@ -99,7 +101,6 @@ class Handler:
         self, stage: AnyStage, event: Event | None, journey: Journey, span: Span, reason: Poison
     ) -> None:
         """Write the dead letter: the record as it was read, or the event as the stage before passed it by call."""
-        conclude(span, reason.code, reason.detail)
         record = journey.record
         key, value, headers = record.key, record.value, record.headers
         if event is not None and stage is not self.segment.stages[0]:
@@ -122,11 +123,11 @@ class Handler:
 
     def _afresh(self, stage: AnyStage, event: Event, journey: Journey) -> Headers:
         """The headers that the event would have had, had there been a topic between the two stages."""
-        record = journey.record
+        before = self.segment.stages[self.segment.stages.index(stage) - 1].name
         return outgoing(
             event,
-            event_id=f"{record.topic}/{record.partition}/{record.offset}/{journey.path}",
-            source=f"/headwater/{self.segment.name}",
+            event_id=journey.event_id(before, journey.path.removesuffix(".")),
+            source=f"/headwater/{before}",
             time=self.clock.now(),
             trace=carried(journey.context),
             timings=journey.timings,
@@ -135,7 +136,8 @@ class Handler:
     async def _tell(self, stage: AnyStage, event: Event, journey: Journey, code: str, detail: str) -> None:
         """Tell the sender what became of the event."""
         pipeline = self.segment.pipeline
-        failure = pipeline.failure(event, stage=stage.name, code=code, detail=detail)
+        said = detail[:MAX_DETAIL_CHARS].encode(errors="replace").decode()
+        failure = pipeline.failure(event, stage=stage.name, code=code, detail=said)
         try:
             sent = await self.outbox.send(pipeline.failures, failure, event, stage=stage.name, journey=journey)
             await settle(sent, pipeline.failures)

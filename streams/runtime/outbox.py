@@ -60,6 +60,11 @@ class Journey:
         """The journey of the event that the current stage made as its `index`-th."""
         return Journey(self.record, timings, context, f"{self.path}{index}.")
 
+    def event_id(self, stage: str, path: str) -> str:
+        """The same when a redelivered record is processed again, so that readers can tell a repetition."""
+        record = self.record
+        return f"{record.topic}/{record.partition}/{record.offset}/{stage}/{path}"
+
 
 class Outbox:
     """Writes what the stages of one segment say."""
@@ -88,12 +93,13 @@ class Outbox:
         topic, partition = self._address(sink, cause)
         headers = outgoing(
             event,
-            event_id=self._event_id(stage, journey),
+            event_id=journey.event_id(stage, f"{journey.path}{journey.written}"),
             source=f"/headwater/{stage}",
             time=self._clock.now(),
             trace=carried(journey.context),
             timings=journey.timings,
         )
+        journey.written += 1
         return await self._broker.send(
             Outgoing(topic=topic, partition=partition, key=event.key.encode(), value=value, headers=headers)
         )
@@ -115,12 +121,6 @@ class Outbox:
         if query is None:
             raise TypeError(f"{type(cause).__name__} belongs to no question, so there is nobody to reply to")
         return query.reply_to.topic, query.reply_to.partition
-
-    def _event_id(self, stage: str, journey: Journey) -> str:
-        # The same when a redelivered record is processed again, so that readers can tell a repetition.
-        record = journey.record
-        journey.written += 1
-        return f"{record.topic}/{record.partition}/{record.offset}/{stage}/{journey.path}{journey.written - 1}"
 
 
 def timed(event: Event, timings: Mapping[str, float]) -> Event:

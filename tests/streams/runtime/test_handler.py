@@ -56,6 +56,35 @@ async def test_a_failure_in_a_fused_stage_leaves_the_letter_that_a_topic_would_h
     assert (rejected.stage, rejected.code, rejected.detail) == ("embed", "too-odd", "this chunk is odd")
 
 
+async def test_the_letter_of_a_fused_stage_has_the_headers_that_a_topic_would_have_given_it() -> None:
+    letters = []
+    for segmentation in ("chunk+embed+upsert", "chunk|embed|upsert"):
+        bench = Bench(ingest(embed=one_bad), segmentation)
+        await bench.publish(document("d1", "good bad good"))
+        await bench.engine.run()
+        [letter] = bench.letters("chunks")
+        kept = ("ce_id", "ce_source", "ce_type", "ce_subject")
+        letters.append((letter.key, letter.value, {name: dict(letter.headers)[name] for name in kept}))
+    assert letters[0] == letters[1]
+
+
+async def test_what_a_bug_says_goes_to_the_sender_and_on_no_span() -> None:
+    async def broken(event: Any) -> Any:
+        raise ValueError("a sentence of somebody's document, and half a character: \ud83e")
+
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    bench = Bench(ingest(embed=broken), "chunk+embed+upsert", tracer=provider.get_tracer("t"))
+    await bench.publish(document("d1", "one"))
+    await bench.engine.run()
+    [said] = bench.said("receipts")
+    assert isinstance(said.event, DocumentRejected)
+    assert said.event.detail.endswith("somebody's document, and half a character: ?")
+    shown = [span.status.description for span in exporter.get_finished_spans() if not span.status.is_ok]
+    assert shown == ["bug: ValueError in stage embed"]
+
+
 async def test_a_letter_can_be_replayed_where_it_came_from() -> None:
     bench = Bench(ingest(embed=one_bad), "chunk+embed+upsert")
     await bench.publish(document("d1", "bad"))
