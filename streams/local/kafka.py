@@ -90,7 +90,8 @@ def _properties(settings: Settings, data: Path) -> str:
 
 def _format(java: list[str], properties: Path) -> None:
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-    command = [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
+    # In one word: one id in 64 begins with a dash, which would be taken for an option.
+    command = [*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if result.returncode:
         said = (result.stderr or result.stdout).strip().splitlines()[-5:]
