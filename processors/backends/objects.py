@@ -99,7 +99,9 @@ class UrlObjectStore:
         inside = uri.startswith(f"{self.url}/") and name.isprintable() and "\\" not in name
         if not inside or any(part in ("", ".", "..") for part in name.split("/")) or self._leads_out(name):
             raise Poison(
-                "claim-outside-store", f"{uri!r} is not an object below {self.url!r}, the only store that is read"
+                "claim-outside-store",
+                f"{uri!r} is not an object below {self.url!r}, the only store that is read: publish with the same "
+                "HEADWATER_OBJECTS (or HEADWATER_HOME) as the workers",
             )
         return name
 

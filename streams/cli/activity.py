@@ -15,8 +15,8 @@ SILENCE_S = 3.0
 class Activity:
     """Says what is being done now, and keeps what was done."""
 
-    def __init__(self) -> None:
-        self._console = Console(highlight=False, soft_wrap=True)
+    def __init__(self, *, stderr: bool = False) -> None:
+        self._console = Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False)
         self._spinner = self._console.status("") if self._console.is_terminal else None
         self._now = ""
         self._begun = time.monotonic()
@@ -42,10 +42,10 @@ class Activity:
         """What is being done."""
         self._now = message
 
-    def done(self, marked: str, plain: str = "") -> None:
+    def done(self, marked: str = "", plain: str = "") -> None:
         """What is finished: a line that stays, of text with rich's markup and of text as it stands."""
         self._printed = time.monotonic()
-        self._console.print(f"{marked} {escape(plain)}" if plain else marked)
+        self._console.print(" ".join(filter(None, (marked, escape(plain)))))
 
     def _beat(self) -> None:
         while not self._over.wait(0.2):

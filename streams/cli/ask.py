@@ -2,12 +2,13 @@
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Annotated
+from textwrap import shorten
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
 from streams.cli.problems import FAILED, REJECTED
-from streams.cli.reporting import dim, explained, pairs, plain
+from streams.cli.reporting import dim, explained, one_line, pairs, plain
 from streams.cli.sources import load_settings
 
 if TYPE_CHECKING:
@@ -15,9 +16,16 @@ if TYPE_CHECKING:
     from streams.client import Asking
     from streams.settings import Settings
 
+AT_ONCE_S = 1.0
+"""An answer that comes within this time is not announced."""
+CONSIDERED = 3
+"""Passages shown beside a refusal; `--json` has them all."""
+
 
 def ask(
-    question: Annotated[str, typer.Argument(help="The question; `-` reads it from standard input.")],
+    words: Annotated[
+        list[str], typer.Argument(metavar="QUESTION", help="The question; `-` reads it from standard input.")
+    ],
     *,
     tenant: Annotated[str, typer.Option(help="Whose documents; default: the setting `tenant`.")] = "",
     principals: Annotated[
@@ -51,7 +59,7 @@ def ask(
         "principals": principals or (),
         "deadline_s": timeout,
     }
-    text = sys.stdin.read().strip() if question == "-" else question
+    text = sys.stdin.read().strip() if words == ["-"] else " ".join(words)
     with explained():
         final = asyncio.run(_converse(load_settings(), text, asking, Lines() if as_json else Page()))
     raise typer.Exit({"AnswerRefused": REJECTED, "QueryFailed": FAILED}.get(type(final).__name__, 0))
@@ -63,12 +71,38 @@ async def _converse(settings: "Settings", text: str, asking: "Asking", view: "Li
     from schemas import AnswerDelta
     from streams.client import Client
 
-    async with Client(settings) as client, aclosing(client.ask(text, **asking)) as replies:
+    async with Remark() as remark, Client(settings) as client, aclosing(client.ask(text, **asking)) as replies:
         async for reply in replies:
+            await remark.withdraw()
             view.show(reply)
             if not isinstance(reply, AnswerDelta):
                 return reply
     raise AssertionError("the last reply is a final one")
+
+
+class Remark:
+    """Says on standard error that the answer is awaited, where it does not come at once."""
+
+    async def __aenter__(self) -> Self:
+        self._speaking = asyncio.create_task(self._speak())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.withdraw()
+
+    async def withdraw(self) -> None:
+        """Ends it, its last trace on the terminal included."""
+        if not self._speaking.done():
+            self._speaking.cancel()
+            await asyncio.wait({self._speaking})
+
+    async def _speak(self) -> None:
+        await asyncio.sleep(AT_ONCE_S)
+        from streams.cli.activity import Activity
+
+        with Activity(stderr=True) as activity:
+            activity.now("waiting for the answer")
+            await asyncio.Event().wait()
 
 
 class Lines:
@@ -129,30 +163,31 @@ class Page:
 
 
 def _where(citation: "Citation") -> str:
-    title = f"{citation.title} ({citation.document_id})" if citation.title else citation.document_id
+    named = citation.title not in ("", citation.document_id)
+    title = f"{citation.title} ({citation.document_id})" if named else citation.document_id
     parts = [f"{title}, version {citation.version}"]
     if citation.page is not None:
         parts.append(f"page {citation.page}")
     section = [heading for heading in citation.section if heading != citation.title]
     if section:
         parts.append(" > ".join(section))
-    return plain(", ".join(parts))
+    return one_line(", ".join(parts))
 
 
 def _refused(refusal: "AnswerRefused") -> None:
     typer.echo(f"No answer: {plain(refusal.detail)}")
     if refusal.considered:
         typer.echo("\nConsidered")
-    for passage in refusal.considered:
+    for passage in refusal.considered[:CONSIDERED]:
         scores = ", ".join(f"{name} {score:.2f}" for name, score in passage.scores.items())
-        typer.echo(f"- {plain(passage.title or passage.document_id)}, chunk {passage.ordinal}: {scores}")
-        typer.echo(f'    "{plain(" ".join(passage.text.split()))[:160]}"')
+        typer.echo(f"- {one_line(passage.title or passage.document_id)}, chunk {passage.ordinal}: {scores}")
+        typer.echo(f'    "{shorten(plain(passage.text), 160, placeholder=" …")}"')
     typer.echo(dim(f"\nheadwater trace {plain(refusal.query_id)}"))
 
 
 def _failed(failure: "QueryFailed") -> None:
     again = f"; try again in {failure.retry_after_s:g} s" if failure.retry_after_s else ""
     typer.echo(
-        f"headwater: the {failure.stage} stage failed: {plain(failure.detail)} ({failure.code}){again}", err=True
+        f"headwater: {plain(failure.detail)} ({failure.code}, said by the {failure.stage} stage){again}", err=True
     )
     typer.echo(dim(f"headwater trace {plain(failure.query_id)}"), err=True)

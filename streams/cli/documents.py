@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.problems import REJECTED, CommandError
-from streams.cli.reporting import explained, plain
+from streams.cli.problems import REJECTED, USAGE, CommandError
+from streams.cli.reporting import counted, explained, one_line, plain
 from streams.cli.sources import load_settings
 
 if TYPE_CHECKING:
@@ -36,13 +36,14 @@ def list_documents(
     if as_json:
         typer.echo(json.dumps({"documents": [_as_data(head) for head in heads]}))
         return
-    width = max((len(plain(head.document_id)) for head in heads), default=0)
+    width = min(48, max((len(one_line(head.document_id)) for head in heads), default=0))
     for head in heads:
         published = head.published_at.astimezone().strftime("%Y-%m-%d %H:%M")
-        line = f"{head.document_id:<{width}}  {head.chunk_count:>5} chunks  {published}  {head.title}"
-        typer.echo(plain(line).rstrip())
+        chunks = counted(head.chunk_count, "chunk")
+        title = head.title if head.title != head.document_id else ""
+        typer.echo(one_line(f"{one_line(head.document_id):<{width}}  {chunks:>12}  {published}  {title}").rstrip())
     more = " (there may be more: --limit)" if len(heads) == limit else ""
-    typer.echo(f"{len(heads)} documents of tenant {tenant or settings.tenant}{more}")
+    typer.echo(f"{counted(len(heads), 'document')} of tenant {tenant or settings.tenant}{more}")
 
 
 def show(
@@ -92,7 +93,7 @@ def delete(
     else:
         for about in data:
             typer.echo(
-                plain(f"{about['outcome']:<10}{about['document_id']}{about['detail'] and ': '}{about['detail']}")
+                one_line(f"{about['outcome']:<10}{about['document_id']}{about['detail'] and ': '}{about['detail']}")
             )
     if any(about["outcome"] == "rejected" for about in data):
         raise typer.Exit(REJECTED)
@@ -100,9 +101,12 @@ def delete(
 
 @asynccontextmanager
 async def _opened(settings: "Settings") -> "AsyncIterator[Index]":
-    from streams.composition import Backends
+    from streams.composition import Backends, UnknownBackend
 
-    index = Backends(settings).index
+    try:
+        index = Backends(settings).index
+    except UnknownBackend as error:
+        raise CommandError(f"setting {error}", USAGE) from error
     try:
         await index.open()
         yield index
@@ -145,7 +149,7 @@ def _outcome(document_id: str, receipt: "Receipt | None") -> dict[str, str]:
             outcome, detail = "published", ""
         case DocumentErased():
             rows = sum(receipt.removed.values())
-            outcome, detail = "erased", f"{rows} rows removed" if rows else "there was nothing of it"
+            outcome, detail = "erased", f"{counted(rows, 'row')} removed" if rows else "there was nothing of it"
         case DocumentRejected():
             outcome, detail = "rejected", f"{receipt.detail} ({receipt.code})"
         case _:

@@ -24,6 +24,7 @@ class Unreadable:
 
     path: Path
     reason: str
+    code: str = "unreadable"
 
 
 def find(arguments: Sequence[str]) -> Iterator[Found | Unreadable]:
@@ -95,7 +96,11 @@ def _file(path: Path, document_id: str) -> Found | Unreadable:
     if not stat.S_ISREG(about.st_mode):
         return Unreadable(path, "not a regular file")
     if about.st_size == 0:
-        return Unreadable(path, "the file is empty")
+        return Unreadable(path, "the file is empty", "empty-document")
     if not os.access(path, os.R_OK):
         return Unreadable(path, "Permission denied")
+    try:
+        document_id.encode()
+    except UnicodeEncodeError:
+        return Unreadable(path, "the name is not UTF-8: rename the file")
     return Found(path, document_id)

@@ -2,20 +2,20 @@
 
 import sys
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-import typer
-
 from streams.cli.files import Found, Unreadable
-from streams.cli.reporting import plain
+from streams.cli.reporting import counted, one_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from schemas import Receipt
+    from streams.cli.activity import Activity
 
 Kind = Literal["indexed", "unchanged", "published", "rejected"]
 
@@ -50,17 +50,19 @@ class Outcome:
     @classmethod
     def unreadable(cls, entry: Unreadable) -> "Outcome":
         """A file that never left this machine."""
-        return cls(entry.path, "", "rejected", code="unreadable", detail=entry.reason)
+        return cls(entry.path, "", "rejected", code=entry.code, detail=entry.reason)
 
     def __str__(self) -> str:
         match self.kind:
             case "indexed":
-                what = f"{self.chunks} chunks, {self.embedded} embedded, {self.chunks - self.embedded} reused"
+                what = (
+                    f"{counted(self.chunks, 'chunk')}, {self.embedded} embedded, {self.chunks - self.embedded} reused"
+                )
             case "rejected":
                 what = f"{self.detail} ({self.code})"
             case _:
                 what = ""
-        return plain(f"{self.kind:<10}{self.path}" + (f": {what}" if what else ""))
+        return one_line(f"{self.kind:<10}{self.path}" + (f": {what}" if what else ""))
 
 
 class Summary:
@@ -70,7 +72,9 @@ class Summary:
         self._total = total
         self._quiet = quiet
         self._outcomes: list[Outcome] = []
+        self._shown = ExitStack()
         self._bar: Progress | None = None
+        self._activity: Activity | None = None
         self.timed_out = False
 
     def __enter__(self) -> Self:
@@ -78,23 +82,31 @@ class Summary:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
             columns = (TextColumn("ingesting"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-            self._bar = Progress(*columns, transient=True)
-            self._bar.start()
+            self._bar = self._shown.enter_context(Progress(*columns, transient=True))
             self._bar.add_task("", total=self._total)
+        elif not self._quiet:
+            from streams.cli.activity import Activity
+
+            self._activity = self._shown.enter_context(Activity())
+            self._activity.now(self._progress)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._shown.close()
 
     def note(self, outcome: Outcome) -> None:
         self._outcomes.append(outcome)
         if self._bar is not None:
             self._bar.advance(self._bar.task_ids[0])
-        elif not self._quiet:
-            typer.echo(str(outcome))
+        elif self._activity is not None:
+            self._activity.now(self._progress)
+            self._activity.done(plain=str(outcome))
+
+    @property
+    def _progress(self) -> str:
+        return f"ingesting: {len(self._outcomes)} of {self._total} done"
 
     @property
     def rejected(self) -> list[Outcome]:
@@ -109,8 +121,8 @@ class Summary:
         chunks = sum(outcome.chunks for outcome in self._outcomes)
         embedded = sum(outcome.embedded for outcome in self._outcomes)
         lines = [
-            f"{counts['indexed']} indexed ({chunks} chunks: {embedded} embedded, {chunks - embedded} reused), "
-            f"{counts['unchanged']} unchanged, {counts['rejected']} rejected"
+            f"{counts['indexed']} indexed ({counted(chunks, 'chunk')}: {embedded} embedded, {chunks - embedded} "
+            f"reused), {counts['unchanged']} unchanged, {counts['rejected']} rejected"
             if waited
             else f"{counts['published']} published, {counts['rejected']} rejected"
         ]

@@ -21,6 +21,16 @@ def plain(text: str) -> str:
     return CONTROLS.sub("", text).encode(errors="replace").decode()
 
 
+def one_line(text: str) -> str:
+    """`text` on a line of its own: a name may hold a line break."""
+    return plain(text.replace("\n", "\\n"))
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 chunk`, `2 chunks`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def dim(text: str) -> str:
     """`text` in the background, where colours are wanted."""
     return typer.style(text, dim=True) if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else text

@@ -106,5 +106,5 @@ def _compound(data: bytes, filename: str) -> Poison:
 
 
 def _unsupported(what: str, media_type: str) -> Poison:
-    declared = f" (declared as {media_type!r})" if media_type else ""
-    return Poison("unsupported-media-type", f"{what}{declared}; supported: {', '.join(sorted(SUPPORTED))}")
+    declared = f" (declared as {media_type!r})" if media_type not in UNDECLARED else ""
+    return Poison("unsupported-media-type", f"{what}{declared}: convert it to one of {', '.join(EXTENSIONS)}")

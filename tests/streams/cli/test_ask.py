@@ -28,6 +28,21 @@ def test_standard_input_is_a_question_too(deployed: Run) -> None:
     assert deployed("ask", "-", stdin="from standard input\n").output.startswith("from standard input\n")
 
 
+def test_a_question_needs_no_quotes(deployed: Run) -> None:
+    assert deployed("ask", "one", "two", "three").output.startswith("one two three\n")
+
+
+def test_an_answer_that_takes_long_is_announced_on_standard_error(
+    deployed: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.client.GRACE_S", 0.1)
+    monkeypatch.setattr("streams.cli.ask.AT_ONCE_S", 0.0)
+    monkeypatch.setattr("streams.cli.activity.SILENCE_S", 0.1)
+    result = deployed("ask", "silence", "--timeout", "1")
+    assert "waiting for the answer (" in result.stderr
+    assert result.stdout == ""
+
+
 def test_json_is_an_object_per_line_and_the_last_is_final(deployed: Run) -> None:
     lines = [json.loads(line) for line in deployed("ask", "--json", "one two").output.splitlines()]
     assert [line["type"] for line in lines] == [
@@ -55,7 +70,7 @@ def test_a_refusal_shows_what_was_considered_and_exits_with_1(deployed: Run) -> 
 def test_a_failure_says_which_stage_and_why_and_exits_with_5(deployed: Run) -> None:
     result = deployed("ask", "fail this")
     assert result.exit_code == 5
-    assert "the retrieve stage failed: past its deadline (deadline)" in result.output
+    assert "headwater: past its deadline (deadline, said by the retrieve stage)" in result.output
 
 
 def test_silence_exits_with_4(deployed: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,6 +74,11 @@ def test_what_cannot_be_read_is_reported_beside_its_neighbours(tree: Path) -> No
     }
 
 
+def test_a_name_that_is_not_utf8_is_reported(tree: Path) -> None:
+    (tree / os.fsdecode(b"caf\xe9.txt")).write_text("text")
+    assert list(reasons(tree).values()) == ["the name is not UTF-8: rename the file"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_what_may_not_be_read_is_reported(tree: Path) -> None:
     (tree / "a.md").chmod(0)

@@ -27,7 +27,7 @@ def test_a_folder_ends_in_a_summary_with_reasons(deployed: Run, folder: Path) ->
     assert sorted(lines) == [
         f"indexed   {folder}/good.md: 3 chunks, 2 embedded, 1 reused",
         f"rejected  {folder}/bad.pdf: not a document: send another (unreadable)",
-        f"rejected  {folder}/empty.txt: the file is empty (unreadable)",
+        f"rejected  {folder}/empty.txt: the file is empty (empty-document)",
         f"unchanged {folder}/sub/same.txt",
     ]
     assert summary == "1 indexed (3 chunks: 2 embedded, 1 reused), 1 unchanged, 2 rejected"

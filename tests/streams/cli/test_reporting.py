@@ -3,11 +3,19 @@
 import pytest
 
 from streams.cli.problems import CommandError
-from streams.cli.reporting import pairs, plain, scalar
+from streams.cli.reporting import counted, one_line, pairs, plain, scalar
 
 
 def test_control_characters_do_not_reach_the_terminal() -> None:
     assert plain("a\x1b[2Jb\rc\td\ne\x9b31m\ud800") == "a[2Jbc\td\ne31m?"
+
+
+def test_a_name_with_a_line_break_stays_on_its_line() -> None:
+    assert one_line("new\nline\x1b.txt") == "new\\nline.txt"
+
+
+def test_one_is_singular() -> None:
+    assert [counted(number, "chunk") for number in (0, 1, 2)] == ["0 chunks", "1 chunk", "2 chunks"]
 
 
 @pytest.mark.parametrize(
