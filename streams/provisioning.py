@@ -165,9 +165,13 @@ def _settle(verb: str, futures: Mapping[Any, Any], harmless: int | None = None) 
 
 
 def _admin(settings: Settings) -> Any:
+    from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
-    return AdminClient({"log_level": 2, **settings.kafka_config})  # connection trouble is raised, not printed
+    try:
+        return AdminClient({"log_level": 2, **settings.kafka_config})  # connection trouble is raised, not printed
+    except KafkaException as error:
+        raise ProvisioningError(f"the setting 'kafka_options' cannot work: {error.args[0].str()}") from error
 
 
 def _metadata(admin: Any) -> Any:

@@ -14,7 +14,7 @@ from opentelemetry.trace import Tracer
 from processors.errors import Poison, Transient
 from processors.ports import Index, Port
 from schemas import SchemaError, decode
-from streams.composition import Backends, UnknownBackend
+from streams.composition import Backends
 from streams.pipelines import Ports, ingest, query
 from streams.runtime.clock import SystemClock
 from streams.runtime.engines.faust import FaustEngine
@@ -27,7 +27,7 @@ from streams.runtime.outbox import Outbox
 from streams.runtime.producer import KafkaBroker
 from streams.runtime.records import Record
 from streams.runtime.retry import Retry
-from streams.runtime.segments import Segment, SegmentError, hosted, segments
+from streams.runtime.segments import Segment, hosted, segments
 from streams.runtime.work import Work
 from streams.settings import Settings
 from streams.tail import Tail
@@ -65,8 +65,11 @@ class Worker:
         try:
             traced = TracedPorts(ports or Backends(settings), tracer, content=settings.trace_content)
             self._segments = _hosted(settings, stages, traced)
-        except (SegmentError, UnknownBackend, ValueError) as error:
+            self._consumer = faust_options(settings.kafka_config)
+        except ValueError as error:
             raise ConfigError(str(error)) from error
+        except Poison as error:
+            raise ConfigError(error.detail) from error
 
     async def run(self, stop: asyncio.Event) -> None:
         """Host the stages until `stop` is set. Raises ConfigError and Fatal."""
@@ -74,7 +77,7 @@ class Worker:
             if await _unless(stop, self._open(resources)) is None:
                 return
             engine = FaustEngine(
-                faust_options(self._settings.kafka_config),
+                self._consumer,
                 max_events=self._settings.window_events,
                 max_bytes=self._settings.window_bytes,
             )
@@ -98,7 +101,10 @@ class Worker:
                 sweep.cancel()
 
     async def _open(self, resources: AsyncExitStack) -> bool:
-        await self._broker.open()
+        try:
+            await self._broker.open()
+        except ConnectionError as error:
+            raise ConfigError(str(error)) from error
         resources.push_async_callback(self._broker.close)
         await self._check_topics()
         if any(segment.pipeline.name == "query" for segment in self._segments):
@@ -179,8 +185,9 @@ class Worker:
             await asyncio.sleep(SWEEP_EVERY_S * (0.5 + random.random()))  # noqa: S311 - spreads workers out
             try:
                 await index.sweep()
-            except Transient as error:
-                log.info("sweep postponed", extra={"reason": error.reason})
+            except (Transient, Poison) as error:
+                # What nobody sees may lie there longer; documents and receipts must not wait for it.
+                log.warning("sweep postponed", extra={"reason": str(error)})
 
     def _ready(self) -> None:
         stages = [stage.name for segment in self._segments for stage in segment.stages]

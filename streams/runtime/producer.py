@@ -51,8 +51,12 @@ class KafkaBroker:
         self._closing = threading.Event()
 
     async def open(self) -> None:
+        """Raises ConnectionError where the client refuses its options."""
         self._loop = asyncio.get_running_loop()
-        self._producer = Producer(self._config)
+        try:
+            self._producer = Producer(self._config)
+        except KafkaException as error:
+            raise ConnectionError(f"the setting 'kafka_options' cannot work: {error.args[0].str()}") from error
         self._refreshing = asyncio.Lock()
         self._thread = threading.Thread(target=self._poll, name="headwater-producer", daemon=True)
         self._thread.start()

@@ -1,17 +1,21 @@
 """A worker as its supervisor sees it: the ready line, the drain on SIGTERM, the exit codes."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer
+from opentelemetry.trace import NoOpTracer
 
 from streams import provisioning
 from streams.settings import Settings
+from streams.worker import ConfigError, Worker
 
 pytestmark = pytest.mark.stack
 PATIENCE_S = 60.0
@@ -60,6 +64,21 @@ def test_sigterm_drains_a_worker_and_leaves_nothing_behind(deployment: Settings,
     assert "secret" not in json.dumps(letter)
     assert json.loads(rest.splitlines()[-1])["event"] == "worker stopped"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"generator": "openai+http://127.0.0.1:1/v1"}, "model=NAME"),
+        ({"embedder": "embedded://minilm-int8?threads=x"}, "threads='x'"),
+        ({"index": "postgres://here"}, "no backend for 'postgres://here'"),
+        ({"kafka_options": {"linger.ms": "5"}}, "kafka_options 'linger.ms'"),
+        ({"kafka_options": {"security.protocol": "ssl", "ssl.ca.location": "/nowhere/ca.pem"}}, "'/nowhere/ca.pem'"),
+    ],
+)
+def test_settings_that_cannot_work_are_named_before_anything_is_opened(wrong: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(reason)):
+        Worker(Settings(**wrong), (), tracer=NoOpTracer())
 
 
 @pytest.mark.parametrize(

@@ -57,8 +57,12 @@ def _credentials(config: Mapping[str, Any]) -> CredentialsT | None:
 
 
 def _context(config: Mapping[str, Any]) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=config.get("ssl.ca.location"))
-    certificate = config.get("ssl.certificate.location")
-    if certificate is not None:
-        context.load_cert_chain(certificate, config.get("ssl.key.location"), config.get("ssl.key.password"))
+    try:
+        context = ssl.create_default_context(cafile=config.get("ssl.ca.location"))
+        certificate = config.get("ssl.certificate.location")
+        if certificate is not None:
+            context.load_cert_chain(certificate, config.get("ssl.key.location"), config.get("ssl.key.password"))
+    except OSError as error:
+        files = {name: value for name, value in config.items() if name.endswith(".location")}
+        raise ValueError(f"kafka_options {files}: not all of these can be read as certificates: {error}") from error
     return context

@@ -77,3 +77,10 @@ async def test_metadata_knows_which_addresses_exist(broker: KafkaBroker, topic: 
     assert not await broker.reaches(topic, 2)
     assert not await broker.reaches("nowhere-" + topic, 0)
     assert "nowhere-" + topic not in await broker.partitions()
+
+
+@pytest.mark.parametrize("options", [{"nonsense": "x"}, {"security.protocol": "sasl_ssl", "sasl.mechanism": "NOPE"}])
+async def test_options_that_cannot_work_are_named(options: dict[str, str]) -> None:
+    broker = KafkaBroker({"bootstrap.servers": "127.0.0.1:1", **options}, max_record_bytes=MAX_BYTES)
+    with pytest.raises(ConnectionError, match=r"kafka_options.*(nonsense|NOPE)"):
+        await broker.open()
