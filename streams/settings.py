@@ -1,6 +1,7 @@
 """Every setting, its default and its source: flags, then `HEADWATER_*` variables, then `headwater.toml`."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,12 @@ from processors.chunking import ChunkingRules
 from schemas import AnswerMode
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
+
+
+def _home() -> Path:
+    """`.headwater` here; else the one beside the virtual environment, so that commands work in every folder."""
+    here, beside = Path(".headwater"), Path(sys.prefix).parent / ".headwater"
+    return beside if sys.prefix != sys.base_prefix and beside.is_dir() and not here.is_dir() else here
 
 
 class LocalStack(BaseModel):
@@ -35,8 +42,8 @@ class Settings(BaseSettings):
         env_prefix="HEADWATER_", env_nested_delimiter="__", toml_file="headwater.toml", extra="forbid", frozen=True
     )
 
-    home: Path = Path(".headwater")
-    """Where the local stack keeps its data, logs and state."""
+    home: Path = Field(default_factory=_home)
+    """Where the local stack keeps its data, logs and state; default: `.headwater` here or beside the environment."""
     kafka: str = ""
     """Bootstrap servers, `host:port[,host:port]`; empty: the local stack's broker."""
     kafka_options: dict[str, SecretStr] = Field(default_factory=dict)

@@ -27,6 +27,20 @@ def test_the_environment_gives_the_same_settings_in_another_folder(
     assert Settings() == settings
 
 
+def test_commands_find_the_stack_of_their_environment_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setattr("sys.prefix", str(tmp_path / ".venv"))
+    assert Settings().home == Path(".headwater")
+    (tmp_path / ".headwater").mkdir()
+    assert Settings().home == tmp_path / ".headwater"
+    (elsewhere / ".headwater").mkdir()
+    assert Settings().home == Path(".headwater")
+
+
 def test_a_relative_home_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert Settings(home=Path("here")).environment["HEADWATER_HOME"] == str(tmp_path / "here")

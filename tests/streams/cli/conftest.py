@@ -19,10 +19,11 @@ Shell = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Run]:
-    """`headwater ARGUMENTS...` in an empty folder, without settings in the environment."""
+    """`headwater ARGUMENTS...` in a folder with a home of its own, without settings in the environment."""
     for name in [name for name in os.environ if name.startswith("HEADWATER_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / ".headwater").mkdir()
     token = flags.set({})
     yield lambda *arguments, stdin="": CliRunner().invoke(app, arguments, input=stdin)
     flags.reset(token)
