@@ -23,12 +23,15 @@ class Lanes:
         self._queues: dict[Hashable, deque[tuple[Work, int]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
+        self._closed = False
 
     async def submit(self, key: Hashable, size_bytes: int, work: Work) -> None:
-        """Run `work` after all earlier work of the same key; returns once it is inside the window."""
-        while self._events >= self._max_events or (self._events and self._bytes + size_bytes > self._max_bytes):
+        """Run `work` behind earlier work of the same key; returns once it is inside the window, or after `cancel`."""
+        while self._is_full(size_bytes) and not self._closed:
             self._room.clear()
             await self._room.wait()
+        if self._closed:
+            return
         self._events += 1
         self._bytes += size_bytes
         queue = self._queues.get(key)
@@ -46,10 +49,15 @@ class Lanes:
             await asyncio.wait(self._tasks)
 
     async def cancel(self) -> None:
-        """Stop everything where it stands; none of it counts as done."""
+        """Stop everything where it stands, and start nothing more; none of it counts as done."""
+        self._closed = True
+        self._room.set()
         for task in tuple(self._tasks):
             task.cancel()
         await self.drain()
+
+    def _is_full(self, size_bytes: int) -> bool:
+        return self._events >= self._max_events or (self._events > 0 and self._bytes + size_bytes > self._max_bytes)
 
     async def _lane(self, key: Hashable) -> None:
         queue = self._queues[key]

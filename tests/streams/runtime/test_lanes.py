@@ -111,6 +111,23 @@ async def test_cancelled_work_is_no_error() -> None:
     assert not errors
 
 
+async def test_what_waits_for_room_when_all_is_cancelled_never_starts() -> None:
+    these, _ = lanes(max_events=1)
+    started = []
+
+    async def endless() -> None:
+        started.append("a")
+        await asyncio.Event().wait()
+
+    await these.submit("a", 1, endless)
+    waiting = asyncio.create_task(these.submit("b", 1, endless))
+    await asyncio.sleep(0)
+    await these.cancel()
+    await waiting
+    await these.drain()
+    assert started == ["a"]
+
+
 @pytest.mark.parametrize("key", [None, b"k", 7])
 async def test_any_hashable_is_a_key(key: object) -> None:
     these, _ = lanes()
