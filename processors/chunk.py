@@ -1,7 +1,8 @@
 """Chunk: documents in, slices of their passages out."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 
 import orjson
@@ -11,8 +12,19 @@ from processors.errors import Poison
 from processors.passages import passages
 from processors.ports import Element, ObjectStore, Parser
 from schemas import Chunk as Passage
-from schemas import ChunksExtracted, Claim, Document, DocumentDeleted, DocumentPublished, InlineText, digest
+from schemas import (
+    ChunksExtracted,
+    Claim,
+    Document,
+    DocumentDeleted,
+    DocumentPublished,
+    InlineBytes,
+    InlineText,
+    digest,
+)
 
+CLAIMS_AT_ONCE = 3
+"""The runtime's window counts the bytes of a record, not those of the document that it claims: up to 256 MB each."""
 MAX_SLICE_CHUNKS = 64
 MAX_SLICE_CHARS = 256 * 1024
 """With a record limit of 4 MB this leaves room for JSON escapes and for the vectors."""
@@ -29,6 +41,8 @@ class Chunk:
     objects: ObjectStore
     rules: ChunkingRules
     max_chunks: int = 20_000
+    claims: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CLAIMS_AT_ONCE))
+    """How many claimed documents are in memory at once."""
 
     async def __call__(
         self, event: DocumentPublished | DocumentDeleted, /
@@ -36,8 +50,7 @@ class Chunk:
         if isinstance(event, DocumentDeleted):
             return [event]
         name = event.filename or event.document_id
-        data, media_type = await self._content(event)
-        elements = await self.parser.parse(data, media_type=media_type, filename=name)
+        elements = await self._elements(event, name)
         rule = self.rules.rule(media_type=event.media_type, profile=event.profile)
         chars = sum(len(element.text) for element in elements)
         found = passages(elements, rule) if chars <= self.max_chunks * rule.max_chars else ()
@@ -50,11 +63,17 @@ class Chunk:
             for number, part in enumerate(slices)
         ]
 
-    async def _content(self, event: DocumentPublished) -> tuple[bytes, str]:
-        source = event.source
-        if isinstance(source, InlineText):
-            return source.text.encode("utf-8", "replace"), f"{event.media_type}; charset=utf-8"
-        return (await self.objects.get(source) if isinstance(source, Claim) else source.data), event.media_type
+    async def _elements(self, event: DocumentPublished, name: str) -> Sequence[Element]:
+        match event.source:
+            case InlineText(text=text):
+                media_type = f"{event.media_type}; charset=utf-8"
+                return await self.parser.parse(text.encode("utf-8", "replace"), media_type=media_type, filename=name)
+            case InlineBytes(data=data):
+                return await self.parser.parse(data, media_type=event.media_type, filename=name)
+            case Claim() as claim:
+                async with self.claims:
+                    data = await self.objects.get(claim)
+                    return await self.parser.parse(data, media_type=event.media_type, filename=name)
 
 
 def _heading(elements: Sequence[Element]) -> str:

@@ -1,6 +1,7 @@
 """The chunk stage: documents in, slices out."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -9,10 +10,11 @@ import pytest_asyncio
 
 from processors.backends.documents import DocumentParser
 from processors.backends.objects import UrlObjectStore
-from processors.chunk import MAX_SLICE_CHARS, MAX_SLICE_CHUNKS, Chunk
+from processors.chunk import CLAIMS_AT_ONCE, MAX_SLICE_CHARS, MAX_SLICE_CHUNKS, Chunk
 from processors.chunking import ChunkingRule, ChunkingRules
 from processors.errors import Poison
-from schemas import ChunksExtracted, DocumentDeleted, DocumentPublished, InlineBytes, InlineText, decode, encode
+from processors.ports import Element
+from schemas import ChunksExtracted, Claim, DocumentDeleted, DocumentPublished, InlineBytes, InlineText, decode, encode
 from tests.processors.parser_contract import DOCUMENTS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -66,6 +68,30 @@ async def test_inline_bytes_and_a_claim_give_the_same_document(chunk: Chunk) -> 
     inline = replace(EVENT, source=InlineBytes(data=data), media_type="application/octet-stream", filename="care.docx")
     claimed = replace(inline, source=await chunk.objects.put(data))
     assert await slices(chunk, inline) == await slices(chunk, claimed)
+
+
+async def test_only_a_few_claimed_documents_are_in_memory_at_once(
+    chunk: Chunk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = await chunk.objects.put(b"A pump.")
+    held = most = 0
+    get, parse = UrlObjectStore.get, DocumentParser.parse
+
+    async def fetched(store: UrlObjectStore, claim: Claim) -> bytes:
+        nonlocal held, most
+        held, most = held + 1, max(most, held + 1)
+        return await get(store, claim)
+
+    async def parsed(parser: DocumentParser, data: bytes, *, media_type: str, filename: str) -> Sequence[Element]:
+        nonlocal held
+        elements = await parse(parser, data, media_type=media_type, filename=filename)
+        held -= 1
+        return elements
+
+    monkeypatch.setattr(UrlObjectStore, "get", fetched)
+    monkeypatch.setattr(DocumentParser, "parse", parsed)
+    await asyncio.gather(*(chunk(replace(EVENT, source=claim)) for _ in range(12)))
+    assert (held, most) == (0, CLAIMS_AT_ONCE)
 
 
 async def test_a_long_document_travels_in_ordered_slices_that_fit_a_record(chunk: Chunk) -> None:
