@@ -31,8 +31,6 @@ from schemas import (
     DocumentId,
     DocumentPublished,
     FinalReply,
-    InlineBytes,
-    InlineText,
     Profile,
     QueryAsked,
     QueryCancelled,
@@ -42,9 +40,9 @@ from schemas import (
     Reply,
     ReplyTo,
     Scalar,
-    Source,
     Tenant,
 )
+from streams.contents import Contents
 from streams.media_types import media_type_of
 from streams.receipts import Receipts
 from streams.replies import Replies
@@ -54,8 +52,6 @@ from streams.settings import Settings
 from streams.topics import CANCELLATIONS, DOCUMENTS, QUERIES
 from streams.tracing import tracing
 
-INLINE_BYTES = 512 * 1024
-"""Anything larger travels as a claim check."""
 DEADLINE_S = 60.0
 GRACE_S = 5.0
 """How long past its deadline the pipeline may take to say that a question is past its deadline."""
@@ -98,6 +94,7 @@ class Client:
         self._receipts = Receipts(settings.kafka_config, settings.topic_prefix)
         self._replies = Replies(settings.kafka_config, settings.topic_prefix)
         self._last_version = 0
+        self._contents = Contents(settings)
 
     async def __aenter__(self) -> Self:
         self._exporting = ExitStack()
@@ -134,14 +131,13 @@ class Client:
         """
         if isinstance(content, Path):
             filename = filename or content.name
-            content = await asyncio.to_thread(content.read_bytes)
-        by_name = media_type_of(filename) if isinstance(content, bytes) else "text/plain"
+        by_name = "text/plain" if isinstance(content, str) else media_type_of(filename)
         event = DocumentPublished(
             tenant=Tenant(tenant or self._settings.tenant),
             document_id=DocumentId(document_id),
             version=version or self._next_version(),
             published_at=datetime.now(UTC),
-            source=await self._source_of(content),
+            source=await self._contents.source(content),
             media_type=media_type or by_name,
             filename=filename,
             title=title,
@@ -154,7 +150,7 @@ class Client:
         except Poison as error:
             if error.code != "record-too-large" or isinstance(event.source, Claim):
                 raise
-            event = dataclasses.replace(event, source=await self._stored(content))
+            event = dataclasses.replace(event, source=await self._contents.claim(event.source))
             await self._announce(event)
         return event
 
@@ -248,29 +244,9 @@ class Client:
             filters=options.get("filters") or {},
         )
 
-    async def _source_of(self, content: str | bytes) -> Source:
-        if len(_bytes(content)) > INLINE_BYTES:
-            return await self._stored(content)
-        return InlineText(text=content) if isinstance(content, str) else InlineBytes(data=content)
-
-    async def _stored(self, content: str | bytes) -> Claim:
-        from streams.composition import Backends  # only large documents pay for the object store's client
-
-        store = Backends(self._settings).objects
-        await store.open()
-        try:
-            return await store.put(_bytes(content))
-        finally:
-            await store.close()
-
     def _next_version(self) -> int:
         self._last_version = max(self._last_version + 1, time.time_ns() // 1_000_000)
         return self._last_version
-
-
-def _bytes(content: str | bytes) -> bytes:
-    # A lone surrogate has no UTF-8 form; `encode` of the event says so in words, so it must get that far.
-    return content.encode(errors="surrogatepass") if isinstance(content, str) else content
 
 
 def _noted(reply: Reply, span: Span) -> bool:

@@ -25,6 +25,7 @@ from schemas import (
     SchemaError,
 )
 from streams.client import Client, NoReply
+from streams.contents import LARGE_FILES, Contents
 from streams.settings import Settings
 from streams.tail import BrokerUnreachable, TopicMissing
 from streams.tracing import span_store
@@ -103,6 +104,28 @@ async def test_text_of_512_kb_travels_inline_and_more_as_a_claim(deployment: Set
     stored = Path(claimed.source.uri.removeprefix("file://")).read_bytes()  # noqa: ASYNC240
     assert hashlib.sha256(stored).hexdigest() == claimed.source.sha256
     assert len(stored) == claimed.source.size_bytes == limit + 1
+
+
+async def test_few_large_files_are_in_memory_at_once(
+    deployment: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "large.txt"
+    file.write_bytes(b"x" * (512 * 1024 + 1))
+    held = most = 0
+    claim = Contents.claim
+
+    async def claimed(contents: Contents, source: InlineText | InlineBytes) -> Claim:
+        nonlocal held, most
+        held, most = held + 1, max(most, held + 1)
+        put = await claim(contents, source)
+        held -= 1
+        return put
+
+    monkeypatch.setattr(Contents, "claim", claimed)
+    async with Client(deployment, NOWHERE) as client:
+        events = await asyncio.gather(*(client.publish(f"d{number}", file) for number in range(8)))
+    assert most == LARGE_FILES
+    assert len({event.source for event in events}) == 1
 
 
 async def test_a_record_over_the_limit_becomes_a_claim_or_says_why_not(deployment: Settings) -> None:
