@@ -47,6 +47,8 @@ class ChunkingRules:
 
     profiles: dict[Profile, ChunkingRule] = field(default_factory=dict)
     media_types: dict[str, Profile] = field(default_factory=dict)
+    rules: dict[str, ChunkingRule] = field(default_factory=dict)
+    """For a media type a rule of its own, instead of a profile."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "profiles", PROFILES | self.profiles)
@@ -54,4 +56,6 @@ class ChunkingRules:
 
     def rule(self, *, media_type: str, profile: Profile | None) -> ChunkingRule:
         bare = media_type.partition(";")[0].strip().lower()
+        if profile is None and bare in self.rules:
+            return self.rules[bare]
         return self.profiles[profile or self.media_types.get(bare, "general")]

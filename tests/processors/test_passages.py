@@ -219,6 +219,12 @@ def test_settings_add_to_the_default_rules() -> None:
     assert rules.rule(media_type="text/markdown", profile=None) == TECHNICAL
 
 
+def test_a_media_type_may_have_a_rule_of_its_own() -> None:
+    rules = ChunkingRules(rules={"text/html": WINDOW})
+    assert rules.rule(media_type="text/html", profile=None) == WINDOW
+    assert rules.rule(media_type="text/html", profile="legal").max_chars == 1_500
+
+
 @pytest.mark.parametrize("sizes", [(0, 10, 0), (20, 10, 0), (5, 10, 10)])
 def test_sizes_that_cannot_be_are_refused(sizes: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="min_chars"):
