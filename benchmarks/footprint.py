@@ -2,7 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +18,7 @@ from benchmarks.rig import deployment, pin, stack, worker
 from schemas import AnswerMode
 from streams.client import Client
 from streams.local import state
+from streams.runtime.headers import Incoming
 from streams.runtime.records import Record
 from streams.settings import Settings
 from streams.tail import Tail
@@ -31,16 +34,28 @@ SINKS = {
 }
 WITHOUT_A_MODEL = ("chunk", "upsert")
 QUIET_S = 3.0
-"""At rest: this long after its first record."""
+"""At rest: this long after the start, or after the last work."""
 LIMIT_S = 300.0
 MB = 1024 * 1024
 
 METHOD = """\
 One worker process per stage, one after the other, each with a record waiting in its topic: seconds from the start of
-the process until its output for that record is on the next topic (so the stage's own work is part of the figure, the
-model's included), and the resident memory of the process and its children 3 s later. The stack is what `headwater up`
-starts, workers included: the resident memory of all its processes after 12 documents and 12 questions, three of them
-answered by the language model."""
+the process until its first output is on the next topic, and, less the time that the stage says it worked on that
+record, until it had taken it: from then on it consumes. Memory is resident memory, of a process and its children. At
+rest: 3 s after the start, with nothing to do yet; at rest again: 3 s after its first record. The stack is what
+`headwater up` starts, workers included: all its processes after 12 documents and 12 questions, three of them answered
+by the language model; memory that they share counts in each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a worker came up."""
+
+    consuming_s: float
+    """Until it had taken its first record."""
+    first_output_s: float
+    rss_bytes: int
+    """At rest again."""
 
 
 def main(
@@ -51,64 +66,78 @@ def main(
     """Resident memory, and seconds from start to consuming."""
     where = circumstances()
     pin(cores)
-    seconds: dict[str, list[float]] = {stage: [] for stage in SINKS}
-    memory: dict[str, list[float]] = {stage: [] for stage in SINKS}
+    starts: list[dict[str, Start]] = []
+    idle: list[dict[str, int]] = []
     with stack() as settings:
         for article in articles(repeats, seed=6, sections=1, paragraphs=2):
-            for stage, took, rss in asyncio.run(asyncio.wait_for(starts(settings, article), LIMIT_S)):
-                seconds[stage].append(took)
-                memory[stage].append(rss / MB)
+            idle.append(at_rest(deployment(settings, f"idle-{article.name}")))
+            starts.append(asyncio.run(asyncio.wait_for(start_each(settings, article), LIMIT_S)))
     with stack(workers=True) as settings:
         whole = asyncio.run(asyncio.wait_for(stack_memory(settings), LIMIT_S)) / MB
-    figures = [
-        Figure(
-            name=f"start to first output, `{stage}`",
-            unit="s",
-            samples=tuple(seconds[stage]),
-            target=Target(at="most", value=3),
-        )
-        for stage in SINKS
-    ]
-    for stage in SINKS:
-        target = Target(at="most", value=150) if stage in WITHOUT_A_MODEL else None
-        figures.append(
-            Figure(name=f"worker at rest, `{stage}`", unit="MB", samples=tuple(memory[stage]), target=target)
-        )
+    figures = [*figures_of(starts, idle)]
     bound = Target(at="most", value=2500)
     figures.append(Figure(name="the whole local stack", unit="MB", samples=(whole,), target=bound))
     hand_in(Result("footprint", METHOD, tuple(figures), where, {"cores": cores}), results)
 
 
-async def starts(settings: Settings, article: Article) -> list[tuple[str, float, int]]:
-    """Each stage, seconds from its worker's start to its first output, and the memory in bytes of it at rest."""
-    name = article.name
-    own = deployment(settings, name)
+def figures_of(starts: Sequence[Mapping[str, Start]], idle: Sequence[Mapping[str, int]]) -> Iterator[Figure]:
+    soon = Target(at="most", value=3)
+    small = Target(at="most", value=150)
+    for stage in SINKS:
+        samples = tuple(turn[stage].consuming_s for turn in starts)
+        yield Figure(name=f"start to consuming, `{stage}`", unit="s", samples=samples, target=soon)
+    for stage in SINKS:
+        samples = tuple(turn[stage].first_output_s for turn in starts)
+        yield Figure(name=f"start to first output, `{stage}`", unit="s", samples=samples)
+    for stage in SINKS:
+        target = small if stage in WITHOUT_A_MODEL else None
+        samples = tuple(turn[stage] / MB for turn in idle)
+        yield Figure(name=f"worker at rest, `{stage}`", unit="MB", samples=samples, target=target)
+    for stage in SINKS:
+        samples = tuple(turn[stage].rss_bytes / MB for turn in starts)
+        yield Figure(name=f"worker at rest again, `{stage}`", unit="MB", samples=samples)
+
+
+def at_rest(settings: Settings) -> dict[str, int]:
+    """By stage, the resident bytes of a worker that has nothing to do."""
+    with ExitStack() as processes:
+        idle = {stage: processes.enter_context(worker(settings, stage, wait=False)) for stage in SINKS}
+        for running in idle.values():
+            running.wait_ready()
+        time.sleep(QUIET_S)
+        return {stage: running.rss_bytes for stage, running in idle.items()}
+
+
+async def start_each(settings: Settings, article: Article) -> dict[str, Start]:
+    """Start a worker for each stage, in the order in which a document and a question pass them."""
+    own = deployment(settings, article.name)
     async with caller(own) as client:
-        await client.publish(name, article.text, media_type=MEDIA_TYPE)
+        await client.publish(article.name, article.text, media_type=MEDIA_TYPE)
         asking = asyncio.create_task(ask(client, article))
-        measured = [(stage, *await one_start(own, stage)) for stage in SINKS]
+        measured = {stage: await start_one(own, stage) for stage in SINKS}
         await asking
     return measured
 
 
-async def one_start(settings: Settings, stage: str) -> tuple[float, int]:
+async def start_one(settings: Settings, stage: str) -> Start:
     """Start a worker for one stage and wait for its first output."""
-    written = asyncio.Event()
+    outputs: asyncio.Queue[Record] = asyncio.Queue()
     tail = Tail(settings.kafka_config, settings.topic_prefix + SINKS[stage])
     await tail.open()
 
-    def on_records(_: Sequence[Record]) -> None:
-        written.set()
+    def on_records(records: Sequence[Record]) -> None:
+        outputs.put_nowait(records[0])
 
     tail.follow(on_records)
     started = time.perf_counter()
     try:
         with worker(settings, stage, wait=False) as running:
             async with asyncio.timeout(60):
-                await written.wait()
-            took = time.perf_counter() - started
+                record = await outputs.get()
+            first_output_s = time.perf_counter() - started
+            work_s = Incoming.of(record.headers).timings[stage] / 1000
             await asyncio.sleep(QUIET_S)
-            return took, running.rss_bytes
+            return Start(first_output_s - work_s, first_output_s, running.rss_bytes)
     finally:
         await tail.close()
 
