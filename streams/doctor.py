@@ -59,8 +59,11 @@ def _disk(settings: Settings) -> Finding:
 
 def _local_stack(settings: Settings) -> Finding:
     home = settings.home.resolve()
-    seen = state.read(home)
-    if seen is None or not state.running(home):
+    seen, runs = state.read(home), state.running(home)
+    if runs and seen is None:
+        remedy = "headwater down, then headwater up"
+        return Finding(about="local stack", ok=False, said="runs, but its state is unreadable", remedy=remedy)
+    if seen is None or not runs:
         return Finding(about="local stack", ok=False, said="not running", remedy="start it: headwater up")
     unready = [f"{part.name} {part.phase}" for part in seen.parts.values() if part.phase != "ready"]
     remedy = f"`headwater status` shows why; the logs are in {str(home / 'logs')!r}"

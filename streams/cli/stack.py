@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.problems import UNREACHABLE, CommandError
+from streams.cli.problems import FAILED, UNREACHABLE, CommandError
 from streams.cli.sources import flags, load_settings
 
 if TYPE_CHECKING:
@@ -23,32 +23,40 @@ def up(
     kafka: Annotated[str, typer.Option(metavar="HOST:PORT", help="Use your own broker instead of a local one.")] = "",
 ) -> None:
     """Start the local stack and its workers, and wait until every part is ready."""
-    from streams.cli.activity import Activity
-    from streams.local import stack, state
-    from streams.local.errors import StackError
+    from streams.local import state
+    from streams.local.errors import AlreadyRunning, StackError
 
     if kafka:
         flags.set({**flags.get(), "kafka": kafka})
     settings = load_settings()
-    home = settings.home.resolve()
     try:
-        if state.running(home):
-            _join(settings, workers)
-            return
-        begun = time.monotonic()
-        with Activity() as activity:
-            stack.prepare(settings, lambda done, total: activity.now(f"downloading the broker: {done} of {total} jars"))
-            starting = stack.start(settings, workers=workers)
-            try:
-                seen = stack.wait_ready(home, _Parts(activity).show, process=starting.process)
-                starting.keep()
-            except BaseException:
-                activity.now("stopping what was started")
-                starting.release()
-                starting.process.wait()
-                raise
+        try:
+            if not state.running(settings.home.resolve()):
+                _start(settings, workers)
+                return
+        except AlreadyRunning:
+            pass  # two were started at once
+        _join(settings, workers)
     except StackError as error:
         raise CommandError(f"the local stack does not start\n{error}") from error
+
+
+def _start(settings: "Settings", workers: bool) -> None:
+    from streams.cli.activity import Activity
+    from streams.local import stack
+
+    begun = time.monotonic()
+    with Activity() as activity:
+        stack.prepare(settings, lambda done, total: activity.now(f"downloading the broker: {done} of {total} jars"))
+        starting = stack.start(settings, workers=workers)
+        try:
+            seen = stack.wait_ready(starting.home, _Parts(activity).show, process=starting.process)
+            starting.keep()
+        except BaseException:
+            activity.now("stopping what was started")
+            starting.release()
+            starting.process.wait()
+            raise
     typer.echo(f"ready in {time.monotonic() - begun:.1f} s; `headwater status` shows it, `headwater down` stops it")
     if settings.kafka:
         typer.echo(f"set HEADWATER_KAFKA={seen.kafka} for the other commands")
@@ -110,12 +118,15 @@ def status(as_json: AsJson = False) -> None:
     """Show every part: whether it is ready, its port, memory, restarts and log. Exit code 3 where nothing runs."""
     from streams.lag import lags
     from streams.local import state
+    from streams.local.stack import stateless
     from streams.local.usage import all_memory
 
     settings = load_settings()
     home = settings.home.resolve()
-    seen = state.read(home)
-    if seen is None or not state.running(home):
+    seen, runs = state.read(home), state.running(home)
+    if runs and seen is None:
+        raise CommandError(str(stateless(home)), FAILED)
+    if seen is None or not runs:
         if as_json:
             typer.echo(json.dumps({"running": False}))
         killed = " (its supervisor was killed)" if seen is not None and seen.phase in ("starting", "ready") else ""

@@ -5,6 +5,10 @@ class StackError(Exception):
     """The local stack cannot do what was asked; the message says why and what to do."""
 
 
+class AlreadyRunning(StackError):
+    """Another supervisor was quicker."""
+
+
 class PartFailed(StackError):
     """One part does not start or stay up."""
 

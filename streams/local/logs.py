@@ -70,7 +70,8 @@ def last_lines(path: Path, count: int, max_bytes: int = 16_384) -> list[str]:
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - max_bytes))
-            said = file.read().rpartition(STARTED)[2].partition(b"\n")[2]
+            _, started, said = file.read().rpartition(STARTED)
+            said = said.partition(b"\n")[2] if started else said
     except OSError:
         return []
     return [line for line in said.decode(errors="replace").splitlines() if line.strip()][-count:]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streams.local import state
-from streams.local.errors import StackError
+from streams.local.errors import AlreadyRunning, StackError
 from streams.local.jars import Report, fetch
 from streams.local.listeners import require_free, taken
 from streams.local.logs import last_lines
@@ -20,6 +20,8 @@ from streams.settings import Settings
 
 Process = subprocess.Popen[bytes]
 Watch = Callable[[StackState], None]
+FIRST_STATE_S = 2.0
+"""A supervisor writes its first state at once; one that has none for so long has lost it."""
 STOP_S = 60.0
 """For all parts together; each has a limit of its own."""
 
@@ -89,7 +91,9 @@ def wait_ready(home: Path, watch: Watch = lambda _: None, *, process: Process | 
     """Follow a start, calling `watch` with each state, until all parts are ready. Raises StackError where it fails.
 
     `process` is the supervisor where this process started it, else one that runs in `home` is followed.
+    Raises AlreadyRunning where another starter was quicker than `process`.
     """
+    patience = time.monotonic() + FIRST_STATE_S
     while True:
         ended = process.poll() is not None if process else not state.running(home)
         seen = state.read(home)
@@ -100,9 +104,20 @@ def wait_ready(home: Path, watch: Watch = lambda _: None, *, process: Process | 
             if ended or seen.phase == "stopping":
                 raise StackError(_failures(seen))
         elif ended:
+            if process is not None and state.running(home):
+                raise AlreadyRunning(f"another supervisor runs in {str(home)!r}")
             said = "\n".join(last_lines(home / "supervisor.log", 8))
             raise StackError(f"the supervisor ended before it began:\n{said}")
+        elif process is None and seen is None and time.monotonic() > patience:
+            raise stateless(home)
         time.sleep(0.05)
+
+
+def stateless(home: Path) -> StackError:
+    """The error for a stack that runs while nobody can read how."""
+    pid = state.holder(home)
+    where = str(home / "stack.json")
+    return StackError(f"it runs (supervisor pid {pid}), but {where!r} is unreadable: `headwater down`, `headwater up`")
 
 
 def _failures(seen: StackState) -> str:
@@ -116,12 +131,16 @@ def stop(settings: Settings) -> StackState | None:
     if not state.running(home):
         return None
     seen = state.read(home)
-    if seen is None:
-        raise StackError(f"a supervisor runs in {str(home)!r} but left no state; look at {home / 'supervisor.log'}")
-    os.kill(seen.pid, signal.SIGTERM)
+    pid = seen.pid if seen else state.holder(home)
+    if pid is None:
+        raise StackError(f"a supervisor starts in {str(home)!r}: try again in a moment")
+    os.kill(pid, signal.SIGTERM)
     if not state.wait_released(home, STOP_S):
-        os.kill(seen.pid, signal.SIGKILL)  # the parts die with it
+        os.kill(pid, signal.SIGKILL)  # the parts die with it
         state.wait_released(home, STOP_S)
+    seen = seen or state.read(home)  # what it wrote when it stopped, where the state before was unreadable
+    if seen is None:
+        raise StackError(f"stopped, but its state cannot be read: {str(home / 'stack.json')!r}")
     ports = [part.port for part in seen.parts.values() if part.port]
     deadline = time.monotonic() + 10
     while any(taken(port) for port in ports) and time.monotonic() < deadline:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
-from streams.local.errors import StackError
+from streams.local.errors import AlreadyRunning
 
 Phase = Literal["starting", "ready", "stopping", "failed"]
 PartPhase = Literal["waiting", "starting", "ready", "restarting", "failed", "stopped"]
@@ -70,23 +70,34 @@ def running(home: Path) -> bool:
         return True
 
 
+def holder(home: Path) -> int | None:
+    """The process that holds the lock; none where it has not said so yet. Whether it still does, `running` knows."""
+    try:
+        said = (home / "stack.lock").read_text()
+    except FileNotFoundError:
+        return None
+    return int(said) if said.isdecimal() else None
+
+
 @contextmanager
 def exclusive(home: Path) -> Iterator[None]:
-    """Be the one supervisor of `home`; raises StackError where another is."""
+    """Be the one supervisor of `home`; raises AlreadyRunning where another is."""
     try:
-        with _locked(home, create=True):
+        with _locked(home, create=True) as handle:
+            os.ftruncate(handle, 0)
+            os.write(handle, str(os.getpid()).encode())
             yield
     except BlockingIOError as error:
-        raise StackError(f"another supervisor runs in {str(home)!r}") from error
+        raise AlreadyRunning(f"another supervisor runs in {str(home)!r}") from error
 
 
 @contextmanager
-def _locked(home: Path, *, create: bool) -> Iterator[None]:
+def _locked(home: Path, *, create: bool) -> Iterator[int]:
     # The kernel drops the lock with its holder, however that dies; children must not inherit it, hence close-on-exec.
     handle = os.open(home / "stack.lock", os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        yield handle
     finally:
         os.close(handle)
 

@@ -143,6 +143,30 @@ def test_the_commands_start_show_and_stop_it(small: Settings) -> None:
     assert headwater(small, "down").stdout == "nothing is running\n"
 
 
+def test_a_stack_whose_state_file_is_damaged_is_named_and_can_be_stopped(small: Settings) -> None:
+    starting = started(small)
+    starting.keep()
+    (small.home / "stack.json").write_text("{")
+    status = headwater(small, "status")
+    assert status.returncode == 5
+    assert "unreadable: `headwater down`" in status.stderr
+    assert "unreadable" in headwater(small, "up", "--no-workers").stderr
+    assert headwater(small, "down").returncode == 0
+    assert starting.process.wait(10) == 0
+    assert not taken(small.local.llm_port)
+
+
+def test_of_two_starters_at_once_both_end_with_a_running_stack(small: Settings) -> None:
+    command = [sys.executable, "-c", "from streams.cli import main; main()", "up", "--no-workers"]
+    environment = os.environ | small.environment
+    pipe = subprocess.PIPE
+    both = [subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True) for _ in range(2)]
+    for process in both:
+        _, complaint = process.communicate(timeout=60)
+        assert process.returncode == 0, complaint
+    assert state.running(small.home)
+
+
 def test_a_folder_that_cannot_be_made_is_named(small: Settings, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     up = headwater(small.model_copy(update={"home": tmp_path / "file" / "home"}), "up", "--no-workers")

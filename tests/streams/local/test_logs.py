@@ -55,3 +55,8 @@ async def test_the_last_lines_are_those_of_the_last_process(tmp_path: Path) -> N
     await write(log, b"one\n\ntwo\n")
     assert last_lines(log.path, 5) == ["one", "two"]
     assert last_lines(tmp_path / "none.log", 5) == []
+
+
+def test_the_first_line_of_a_log_without_a_start_is_not_lost(tmp_path: Path) -> None:
+    (tmp_path / "supervisor.log").write_text("another supervisor runs\n")
+    assert last_lines(tmp_path / "supervisor.log", 5) == ["another supervisor runs"]
