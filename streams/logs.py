@@ -11,6 +11,8 @@ import orjson
 
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
+MAX_REMEMBERED = 1_000
+"""Lines of libraries; some write a new one each time."""
 QUIET_S = 10.0
 """Between two lines of a library that say the same; the arguments may differ."""
 
@@ -48,6 +50,8 @@ class Repeats(logging.Filter):
             return True
         what = (record.name, str(record.msg))
         now = self._clock()
+        if len(self._said) >= MAX_REMEMBERED:
+            self._said.clear()
         at, held_back = self._said.get(what, (float("-inf"), 0))
         if now - at < QUIET_S:
             self._said[what] = (at, held_back + 1)

@@ -71,8 +71,12 @@ class OpenAIGenerator:
 
     async def check(self) -> str:
         async with self._request("GET", "/models") as response:
-            body = orjson.loads(await response.aread())
-        served = body.get("data", [])
+            said = await response.aread()
+        try:
+            served = orjson.loads(said)["data"]
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            problem = f"{self._base}/models says {said[:100]!r}: that is no OpenAI-compatible API; correct the URL"
+            raise Poison("bad-url", problem) from None
         names = [str(model.get("id")) for model in served]
         # llama.cpp serves one model and answers to any name.
         any_name = any(model.get("owned_by") == "llamacpp" for model in served)
@@ -160,6 +164,8 @@ def _event(data: str) -> tuple[str, bool, Usage | None]:
         event = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise Transient(f"the model's server sent {data[:100]!r}, which is not JSON") from error
+    if not isinstance(event, dict):
+        raise Transient(f"the model's server sent {data[:100]!r}, which is no event")
     if problem := event.get("error"):
         raise Transient(f"the model's server failed in the middle: {str(problem)[:300]}")
     choices = event.get("choices") or [{}]

@@ -63,10 +63,14 @@ def strangers() -> list[str]:
 
 
 def _problem(error: "ValidationError") -> str:
+    from streams.settings import Settings
+
     first = error.errors(include_url=False)[0]
     path = [str(part) for part in first["loc"]]
     source = source_of(path[0]) if path else str(SETTINGS_FILE)
     setting = ".".join(path)
     if first["type"] == "extra_forbidden":
         return f"{setting!r} (from {SETTINGS_FILE}) is no setting; `headwater config` lists them"
-    return f"setting {setting!r} (from {source}) is {first['input']!r}: {first['msg']}"
+    is_secret = path and "Secret" in str(Settings.model_fields[path[0]].annotation)
+    value = "" if is_secret else f" is {first['input']!r}"
+    return f"setting {setting!r} (from {source}){value}: {first['msg']}"

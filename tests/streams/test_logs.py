@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 
-from streams.logs import QUIET_S, JsonLines, Repeats
+from streams.logs import MAX_REMEMBERED, QUIET_S, JsonLines, Repeats
 
 
 def line(**extra: object) -> dict[str, object]:
@@ -47,3 +47,10 @@ def test_our_own_words_always_pass() -> None:
     repeats = Repeats(lambda: 0.0)
     letters = [logging.LogRecord("headwater.runtime", logging.WARNING, "", 1, "dead letter", (), None)] * 3
     assert [repeats.filter(record) for record in letters] == [True, True, True]
+
+
+def test_a_library_that_never_says_the_same_twice_is_not_remembered_for_ever() -> None:
+    repeats = Repeats(lambda: 0.0)
+    for number in range(3 * MAX_REMEMBERED):
+        assert repeats.filter(logging.LogRecord("chatty", logging.WARNING, "", 1, f"line {number}", (), None))
+    assert len(repeats._said) <= MAX_REMEMBERED

@@ -234,3 +234,17 @@ async def test_before_it_is_open_a_generator_says_so() -> None:
 def test_a_url_that_cannot_work_is_refused_at_once(query: str) -> None:
     with pytest.raises(Poison, match="bad-url"):
         OpenAIGenerator(f"openai+http://127.0.0.1:9/v1{query}")
+
+
+@pytest.mark.parametrize("body", ["<html>It works!</html>", "[]", '{"models": []}', "7"])
+async def test_a_server_of_another_kind_is_recognised(body: str) -> None:
+    async with served(Server(status("200 OK", body))) as generator:
+        with pytest.raises(Poison, match="correct the URL") as refused:
+            await generator.check()
+    assert refused.value.code == "bad-url"
+
+
+async def test_an_event_that_is_no_object_is_the_server_s_failure() -> None:
+    async with served(Server((STREAM, b"9\r\ndata: []\n\r\n", END))) as generator:
+        with pytest.raises(Transient, match="no event"):
+            await answer(generator)

@@ -78,6 +78,14 @@ def test_a_wrong_variable_is_named(
     assert says in result.output
 
 
+def test_a_wrong_secret_is_named_and_not_shown(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADWATER_KAFKA_OPTIONS", '{"sasl.password": ["hunter2"]}')
+    result = run("config")
+    assert result.exit_code == 2
+    assert "'kafka_options.sasl.password' (from HEADWATER_KAFKA_OPTIONS): " in result.output
+    assert "hunter2" not in result.output
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [("kafka = [", "not valid TOML"), ("kafak = 'x'", "'kafak'"), ("[local]\nmilvus_port = 0", "'local.milvus_port'")],
