@@ -10,7 +10,7 @@ from processors.grounding import Piece, confidence, quoted, supported, unsupport
 from processors.ports import Generator
 from schemas import AnswerCompleted, AnswerDelta, AnswerMode, AnswerRefused, PassagesRanked, Usage
 
-MIN_EVIDENCE = 0.1
+MIN_EVIDENCE = 0.02
 """Probability that the best passage holds the answer; docs/retrieval.md has the error rates of this threshold."""
 
 
@@ -78,7 +78,7 @@ class Generate:
             code, detail = "no-evidence", "the search found nothing: publish documents about this, or widen the filters"
         elif evidence < self.min_evidence:
             code = "weak-evidence"
-            detail = f"the best passage holds the answer with probability {evidence:.2f}, below {self.min_evidence:.2f}"
+            detail = f"the best passage holds the answer with probability {evidence:.3f}, below {self.min_evidence:g}"
         else:
             return None
         return AnswerRefused(

@@ -4,13 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from processors.sentences import Sentence, sentences
-from processors.words import STOPWORDS, WORD, normal, words
+from processors.words import STOPWORDS, WORD, normal, stems, words
 from schemas import Citation, Passage
 
-CITED_OVERLAP = 0.5
-"""Share of a sentence's weight that a quote must hold to support it."""
-NAME_WEIGHT = 3.0
-"""Of a name or number beside 1 for any other word: they are what an answer is checked for."""
+CITED_SHARE = 0.5
+"""Share of the words of an answer's sentence that a quote must hold to support it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +35,15 @@ def quoted(pieces: Iterable[Piece], passages: Sequence[Passage]) -> tuple[Citati
 def supported(answer: str, passages: Sequence[Passage]) -> tuple[Citation, ...]:
     """For each sentence of a written answer, the sentence of the evidence that says the same, where one does."""
     evidence = [
-        (passage, sentence, set(words(sentence.text))) for passage in passages for sentence in sentences(passage.text)
+        (passage, found)
+        for passage in passages
+        for found in sentences(passage.text)
+        if found.text not in (passage.title, *passage.section)
     ]
     citations = []
     for claim in sentences(answer):
-        weights = _weights(claim.text)
-        total = sum(weights.values())
-        best, share = None, 0.0
-        for passage, sentence, said in evidence:
-            held = sum(weight for word, weight in weights.items() if word in said) / total if total else 0.0
-            if held > share:
-                best, share = (passage, sentence), held
-        if best and share >= CITED_OVERLAP:
+        best = max(evidence, key=lambda one: _share(claim.text, one[1].text), default=None)
+        if best and _share(claim.text, best[1].text) >= CITED_SHARE:
             citations.append(_citation(best[0], best[1].start, best[1].text, claim.start, claim.end))
     return tuple(citations)
 
@@ -64,10 +59,13 @@ def confidence(answer: str, citations: Sequence[Citation], strange: Sequence[str
     """How far to trust an answer, 0 to 1.
 
     `evidence` is the probability that the best passage holds the answer. An answer made of quotes keeps it. A written
-    answer keeps the share of its text that is cited, and half of the rest for each name or number that is not in the
-    evidence.
+    answer keeps the share of its text whose words stand in the quotes that are cited for it, and half of the rest for
+    each name or number that is not in the evidence.
     """
-    cited = sum(citation.answer_end - citation.answer_start for citation in citations)
+    cited = sum(
+        (one.answer_end - one.answer_start) * _share(answer[one.answer_start : one.answer_end], one.quote)
+        for one in citations
+    )
     claimed = sum(len(claim.text) for claim in sentences(answer))
     share = min(1.0, cited / claimed) if claimed else 0.0
     return float(round(evidence * share * 0.5 ** len(strange), 4))
@@ -93,13 +91,12 @@ def _readable(passage: Passage) -> tuple[str, ...]:
     return (passage.text, passage.title, *passage.section)
 
 
-def _weights(text: str) -> dict[str, float]:
-    weights = {}
-    for match in WORD.finditer(text):
-        word = normal(match.group())
-        if word not in STOPWORDS:
-            weights[word] = NAME_WEIGHT if match.group()[0].isupper() or word[0].isdigit() else 1.0
-    return weights
+def _share(claim: str, quote: str) -> float:
+    """How much of what a sentence says, in words, stands in a quote."""
+    if claim in quote:
+        return 1.0
+    said = stems(claim)
+    return len(said & stems(quote)) / len(said) if said else 0.0
 
 
 def _names(claim: Sentence) -> Iterable[str]:

@@ -1,14 +1,15 @@
 """Evidence judged and answers quoted sentence by sentence, on the vectors of an embedder."""
 
 import math
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from processors.backends.sentence_vectors import SentenceVectors
 from processors.ports import Fragment, Vectors
-from processors.sentences import Sentence, sentences
+from processors.sentences import sentences
 from processors.words import coverage, stems, weigh
 from schemas import AnswerMode, Passage, Usage
 
@@ -16,14 +17,16 @@ READ_PASSAGES = 8
 """Passages whose sentences are read, the first as the search gives them: more cost CPU and find little."""
 WORDS_WEIGHT = 0.3
 """What a sentence that holds all words of the question gains over its cosine."""
-SENTENCE, PASSAGE, NOTHING = 13.6, 1.7, -10.96
+SENTENCE, PASSAGE, NOTHING = 10.05, 1.6, -9.9
 """Logistic weights of the best sentence and of the passage's words, fitted by `benchmarks.retrieval_quality`."""
 
 MAX_QUOTES = 3
-QUOTE_MARGIN = 0.15
+QUOTE_MARGIN = 0.1
 """Further sentences are quoted if they score within this of the best."""
 EVIDENCE_WEIGHT = 0.06
 """What a sentence gains for each unit of log odds that its passage holds the answer."""
+HEADING = 0.3
+"""How much a heading says about a sentence below it, beside the sentence itself."""
 HEADING_WORDS = 6
 SAME = 0.92
 """Cosine above which two sentences say the same."""
@@ -32,8 +35,8 @@ SAME = 0.92
 class SentenceReranker:
     """The probability that a passage holds the answer, from its best sentence and the words that it shares.
 
-    It needs no score of the search, only its order: the sentences of the first passages are read, the others are
-    judged by their dense score and cannot overtake.
+    It needs no score of the search, only its order: the sentences of the first passages are read, the others stay
+    behind them.
     """
 
     def __init__(self, vectors: SentenceVectors, *, read: int = READ_PASSAGES) -> None:
@@ -50,22 +53,22 @@ class SentenceReranker:
         return await self._vectors.check()
 
     async def rerank(self, question: str, passages: Sequence[Passage]) -> Sequence[float]:
+        read = await self.features(question, passages[: self._read])
+        judged = [_probability(best, share) for best, share in read]
+        # What is not read cannot overtake, and keeps the order in which it was found.
+        return judged + [min(judged)] * (len(passages) - len(judged)) if judged else []
+
+    async def features(self, question: str, passages: Sequence[Passage]) -> list[tuple[float, float]]:
+        """Of each passage: the score of its best sentence, and its share of the question's words."""
         if not passages:
             return []
         held = [stems(" ".join((passage.title, *passage.section, passage.text))) for passage in passages]
         weights = weigh(question, held)
-        read = [_texts(passage) for passage in passages[: self._read]]
-        scores, _ = await self._vectors.compare(question, [text for texts in read for text in texts])
-        scores += WORDS_WEIGHT * _coverages(weights, [text for texts in read for text in texts])
-        ends = np.cumsum([len(texts) for texts in read])
+        read = [_statements(passage) or [_Statement(passage.text, "", leads=True)] for passage in passages]
+        scores, _ = await _score(self._vectors, question, weights, [one for found in read for one in found])
+        ends = np.cumsum([len(found) for found in read])
         best = [float(part.max()) for part in np.split(scores, ends[:-1])]
-        judged = [_probability(score, coverage(weights, words)) for score, words in zip(best, held, strict=False)]
-        floor = min(judged)
-        for passage, words in zip(passages[len(judged) :], held[len(judged) :], strict=True):
-            share = coverage(weights, words)
-            guess = passage.scores.get("dense", 0.0) + WORDS_WEIGHT * share
-            judged.append(min(floor, _probability(guess, share)))
-        return judged
+        return [(score, coverage(weights, words)) for score, words in zip(best, held, strict=True)]
 
 
 class SentenceExtractor:
@@ -92,29 +95,57 @@ class SentenceExtractor:
         return await self._vectors.check()
 
     async def generate(self, question: str, passages: Sequence[Passage]) -> AsyncGenerator[Fragment, None]:
-        found = [(index, sentence) for index, passage in enumerate(passages) for sentence in sentences(passage.text)]
+        found = [(index, one) for index, passage in enumerate(passages) for one in _statements(passage)]
         if not found:
             return
-        texts = [sentence.text for _, sentence in found]
         weights = weigh(question, [stems(passage.text) for passage in passages])
-        cosines, vectors = await self._vectors.compare(question, texts)
-        scores = cosines + WORDS_WEIGHT * _coverages(weights, texts)
+        scores, vectors = await _score(self._vectors, question, weights, [one for _, one in found])
         scores += np.array([EVIDENCE_WEIGHT * _log_odds(passages[index]) for index, _ in found])
+        scores -= np.array([float(one.leads or stems(one.text) <= set(weights)) for _, one in found])
         previous = None
-        for place in sorted(_choose(_past_headings(found, scores, weights), vectors)):
-            index, sentence = found[place]
+        for place in sorted(_choose(scores, vectors)):
+            index, one = found[place]
             gap = "" if previous is None else " " if previous == index else "\n\n"
-            yield Fragment(text=gap + sentence.text, passage=index)
+            yield Fragment(text=gap + one.text, passage=index)
             previous = index
         yield Fragment(text="", usage=Usage())
 
 
-def _texts(passage: Passage) -> list[str]:
-    return [sentence.text for sentence in sentences(passage.text)] or [passage.text]
+class _Statement(NamedTuple):
+    text: str
+    heading: str
+    """What stands above it and says what it is about; empty for a heading."""
+    leads: bool
+    """A heading or a question: it answers nothing, what follows it does."""
 
 
-def _coverages(weights: Mapping[str, float], texts: Sequence[str]) -> NDArray[np.float64]:
-    return np.array([coverage(weights, stems(text)) for text in texts])
+def _statements(passage: Passage) -> list[_Statement]:
+    above = (passage.title, *passage.section)
+    heading, found = above[-1], list[_Statement]()
+    for sentence in sentences(passage.text):
+        leads = sentence.text in above or _leads(sentence.text)
+        heading = sentence.text if leads else heading
+        found.append(_Statement(sentence.text, "" if leads else heading, leads))
+    return found
+
+
+async def _score(
+    vectors: SentenceVectors, question: str, weights: Mapping[str, float], found: Sequence[_Statement]
+) -> tuple[NDArray[np.float64], Vectors]:
+    """How near each statement stands to the question, and its vector; its heading counts for `HEADING`."""
+    headings = list(dict.fromkeys(one.heading for one in found if one.heading))
+    cosines, rows = await vectors.compare(question, [one.text for one in found] + headings)
+    places = {heading: len(found) + place for place, heading in enumerate(headings)}
+    scores = np.zeros(len(found))
+    for place, one in enumerate(found):
+        near, share = cosines[place], coverage(weights, stems(one.text))
+        if one.heading:
+            above = places[one.heading]
+            leaning = rows[place] + HEADING * rows[above]
+            near = (near + HEADING * cosines[above]) / float(np.linalg.norm(leaning))
+            share += HEADING * (coverage(weights, stems(one.text) | stems(one.heading)) - share)
+        scores[place] = near + WORDS_WEIGHT * share
+    return scores, rows[: len(found)]
 
 
 def _probability(sentence: float, words: float) -> float:
@@ -126,21 +157,8 @@ def _log_odds(passage: Passage) -> float:
     return math.log(probability / (1 - probability))
 
 
-def _past_headings(
-    found: Sequence[tuple[int, Sentence]], scores: NDArray[np.float64], asked: Collection[str]
-) -> NDArray[np.float64]:
-    """Headings, questions and repetitions of the question answer nothing; what follows one speaks of the same."""
-    passed = scores.copy()
-    for place, (index, sentence) in enumerate(found):
-        if _leads(sentence.text, asked):
-            passed[place] = scores[place] - 1.0
-            if place + 1 < len(found) and found[place + 1][0] == index:
-                passed[place + 1] = max(passed[place + 1], scores[place] - 0.05)
-    return passed
-
-
-def _leads(text: str, asked: Collection[str]) -> bool:
-    if text.startswith("#") or text.endswith(("?", ":")) or stems(text) <= set(asked):
+def _leads(text: str) -> bool:
+    if text.startswith("#") or text.endswith(("?", ":")):
         return True
     bare = text[-1].isalpha() and not any(letter.isdigit() or letter in ":|\t" for letter in text)
     return bare and len(text.split()) <= HEADING_WORDS
