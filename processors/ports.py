@@ -67,7 +67,8 @@ class Parser(Port, Protocol):
         """The elements of a document, in reading order, at least one, none with blank text.
 
         `media_type` may be wrong or `application/octet-stream`; content signatures and `filename` decide then.
-        Poison: `empty-document`, `unsupported-media-type`, `encrypted`, `unreadable`, `no-text`, `parse-timeout`.
+        Poison: `empty-document`, `unsupported-media-type`, `encrypted`, `unreadable`, `no-text`, `too-large`,
+        `parse-timeout`.
         """
         ...
 
@@ -102,7 +103,10 @@ class Embedder(Port, Protocol):
         ...
 
     async def embed(self, texts: Sequence[str], *, role: Role) -> Vectors:
-        """One L2-normalised, finite float32 row per text, in order: shape (len(texts), dimensions)."""
+        """One L2-normalised, finite float32 row per text, in order: shape (len(texts), dimensions).
+
+        Poison: `empty-text`, `bad-text` (no UTF-8 form).
+        """
         ...
 
 
@@ -168,7 +172,10 @@ class Index(Port, Protocol):
         ...
 
     async def write(self, event: ChunksEmbedded) -> None:
-        """Store a slice's chunks, invisible until the head names their version."""
+        """Store a slice's chunks, invisible until the head names their version.
+
+        Poison: `too-large-for-index` where a text does not fit its field.
+        """
         ...
 
     async def count(self, document: Document) -> Stored:
