@@ -27,7 +27,7 @@ from processors.backends.milvus_rows import (
 )
 from processors.backends.milvus_search import Live, by_document, dead_rows, is_live, live_rows, ranked
 from processors.backends.milvus_store import MilvusStore, Model
-from processors.errors import Transient
+from processors.errors import Poison, Transient
 from processors.ports import Head, Search, Stored, Vectors
 from schemas import Chunk, ChunksEmbedded, Document, DocumentId, Passage, Tenant
 
@@ -49,6 +49,10 @@ class MilvusIndex:
 
     def __init__(self, url: str, token: str = "", *, staleness_s: float = 0.0) -> None:
         parts = urlsplit(url.removeprefix("milvus+"))
+        if "@" in parts.netloc:  # messages name the address, and reach producers and callers
+            raise Poison(
+                "bad-url", f"index: put USER:PASSWORD of {parts.hostname!r} into index_token, not into the URL"
+            )
         self.name = parts.path.strip("/") or "headwater"
         self.staleness_s = staleness_s
         """How much older than its start a search's snapshot may be: 0 reads what is written."""

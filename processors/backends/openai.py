@@ -34,6 +34,10 @@ class OpenAIGenerator:
     def __init__(self, url: str, key: str = "") -> None:
         parts = urlsplit(url.removeprefix("openai+"))
         options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        if "@" in parts.netloc:  # messages name the address, and reach callers
+            raise Poison(
+                "bad-url", f"generator: put the key of {parts.hostname!r} into generator_key, not into the URL"
+            )
         self._base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         self._model = options.get("model", "")
         budget = options.get("evidence_bytes", str(EVIDENCE_BYTES))

@@ -71,14 +71,17 @@ def test_sigterm_drains_a_worker_and_leaves_nothing_behind(deployment: Settings,
     [
         ({"generator": "openai+http://127.0.0.1:1/v1"}, "model=NAME"),
         ({"embedder": "embedded://minilm-int8?threads=x"}, "threads='x'"),
+        ({"index": "milvus+http://me:s3cret@host:19530/c"}, "into index_token"),
+        ({"generator": "openai+http://me:s3cret@host/v1?model=m"}, "into generator_key"),
         ({"index": "postgres://here"}, "no backend for 'postgres://here'"),
         ({"kafka_options": {"linger.ms": "5"}}, "kafka_options 'linger.ms'"),
         ({"kafka_options": {"security.protocol": "ssl", "ssl.ca.location": "/nowhere/ca.pem"}}, "'/nowhere/ca.pem'"),
     ],
 )
 def test_settings_that_cannot_work_are_named_before_anything_is_opened(wrong: dict[str, Any], reason: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(reason)):
+    with pytest.raises(ConfigError, match=re.escape(reason)) as error:
         Worker(Settings(**wrong), (), tracer=NoOpTracer())
+    assert "s3cret" not in str(error.value)
 
 
 @pytest.mark.parametrize(
