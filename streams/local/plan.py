@@ -1,6 +1,7 @@
 """Which parts the settings ask for."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from streams import provisioning
 from streams.local.errors import PartFailed
@@ -24,13 +25,22 @@ def parts_of(settings: Settings, *, workers: bool = True) -> list[Part]:
     if not settings.kafka:
         parts.append(broker(settings, jars_folder(settings)))
     parts.append(Part(name="topics", prepare=lambda: _create_topics(settings), after=("kafka",)))
-    if not settings.index:
+    if _is_local(settings.index, settings.local.milvus_port):
         parts.append(vector_store(settings))
-    if not settings.generator:
+    if _is_local(settings.generator, settings.local.llm_port):
         parts.append(language_model(settings))
     if workers:
         parts += [_worker(settings, name, stages) for name, stages in WORKERS.items()]
     return parts
+
+
+def _is_local(url: str, port: int) -> bool:
+    """Whether the local part serves `url`: another collection or model name on its port is still its own."""
+    try:
+        address = urlsplit(url)
+        return not url or (address.hostname in ("127.0.0.1", "localhost") and address.port == port)
+    except ValueError:
+        return False
 
 
 def _worker(settings: Settings, name: str, stages: str) -> Part:
