@@ -1,11 +1,14 @@
 """How far the workers are behind: records that wait per consumer group."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from streams.settings import Settings
 
 TIMEOUT_S = 3.0
+
+Offsets = Mapping[tuple[str, int], int]
+"""By topic and partition."""
 
 
 def lags(settings: Settings) -> Mapping[str, int | None]:
@@ -16,29 +19,46 @@ def lags(settings: Settings) -> Mapping[str, int | None]:
     admin = AdminClient(settings.kafka_config | {"log_level": 0})
     prefix = f"{settings.topic_prefix}headwater-"
     try:
-        listed = admin.list_consumer_groups(request_timeout=TIMEOUT_S).result().valid
-        names = sorted(group.group_id for group in listed if group.group_id.startswith(prefix))
         committed = {}
-        for name in names:  # a request may name only one group
-            (future,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)]).values()
+        for name in _groups(settings):  # a request may name only one group
+            (future,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(prefix + name)]).values()
             committed[name] = future.result(TIMEOUT_S).topic_partitions
-        ends = _ends(admin, [partition for partitions in committed.values() for partition in partitions])
+        topics = {each.topic for partitions in committed.values() for each in partitions}
+        first, ends = _bounds(admin, topics)
     except (KafkaException, TimeoutError):
         return {}
-    return {
-        name.removeprefix(prefix): sum(max(0, ends[each.topic, each.partition] - each.offset) for each in partitions)
-        if partitions
-        else None
-        for name, partitions in committed.items()
-    }
+    return {name: _waiting(partitions, first, ends) if partitions else None for name, partitions in committed.items()}
 
 
-def _ends(admin: Any, partitions: list[Any]) -> Mapping[tuple[str, int], int]:
-    from confluent_kafka import TopicPartition
+def _groups(settings: Settings) -> Sequence[str]:
+    """The segments of the settings: groups of a former segmentation fall behind for ever and tell nobody anything."""
+    parts = [*settings.ingest_segments.split("|"), *settings.query_segments.split("|")]
+    return sorted("-".join(stage.strip() for stage in part.split("+")) for part in parts)
+
+
+def _waiting(committed: Sequence[Any], first: Offsets, ends: Offsets) -> int:
+    """Records behind the committed offsets, and all those of partitions of which nothing is committed yet."""
+    done = {(each.topic, each.partition): each.offset for each in committed}
+    topics = {topic for topic, _ in done}
+    return sum(max(0, end - done.get(where, first[where])) for where, end in ends.items() if where[0] in topics)
+
+
+def _bounds(admin: Any, topics: Collection[str]) -> tuple[Offsets, Offsets]:
+    """The first offset and the next one of every partition of these topics that exist."""
     from confluent_kafka.admin import OffsetSpec
+
+    there = admin.list_topics(timeout=TIMEOUT_S).topics
+    partitions = [(name, number) for name in topics if name in there for number in there[name].partitions]
+    # Its stubs type neither of the two.
+    first, latest = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    return _offsets(admin, partitions, first), _offsets(admin, partitions, latest)
+
+
+def _offsets(admin: Any, partitions: Sequence[tuple[str, int]], spec: Any) -> Offsets:
+    from confluent_kafka import TopicPartition
 
     if not partitions:
         return {}
-    asked = {TopicPartition(each.topic, each.partition): OffsetSpec.latest() for each in partitions}  # type: ignore[no-untyped-call]  # missing in its stubs
+    asked = {TopicPartition(topic, partition): spec for topic, partition in partitions}
     futures = admin.list_offsets(asked, request_timeout=TIMEOUT_S)
     return {(each.topic, each.partition): future.result(TIMEOUT_S).offset for each, future in futures.items()}

@@ -15,18 +15,23 @@ def test_records_after_the_committed_offset_wait(stack: Settings) -> None:
     settings = stack.model_copy(update={"topic_prefix": f"{uuid.uuid4().hex[:8]}-"})
     topic = settings.topic_prefix + "documents"
     admin = AdminClient(settings.kafka_config)
-    for future in admin.create_topics([NewTopic(topic, 1, 1)]).values():
+    for future in admin.create_topics([NewTopic(topic, 2, 1)]).values():
         future.result(30)
     producer = Producer(settings.kafka_config)
-    for _ in range(5):
-        producer.produce(topic, b"x")
+    for partition, count in ((0, 5), (1, 4)):  # of the second one nothing is committed
+        for _ in range(count):
+            producer.produce(topic, b"x", partition=partition)
     assert producer.flush(30) == 0
     consumer = Consumer(settings.kafka_config | {"group.id": f"{settings.topic_prefix}headwater-chunk"})
     try:
         consumer.commit(offsets=[TopicPartition(topic, 0, 2)], asynchronous=False)
     finally:
         consumer.close()
-    assert lags(settings) == {"chunk": 3}
+    others = dict.fromkeys(("embed", "generate", "rerank", "retrieve", "upsert"))
+    assert lags(settings) == {"chunk": 3 + 4} | others
+    fused = settings.model_copy(update={"ingest_segments": "chunk+embed+upsert"})
+    assert lags(fused)["chunk-embed-upsert"] is None
+    assert "chunk" not in lags(fused)
 
 
 def test_without_a_broker_nothing_is_known() -> None:
