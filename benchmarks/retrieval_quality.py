@@ -9,7 +9,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -24,17 +24,17 @@ from processors.backends.sentences import (
     PASSAGE,
     READ_PASSAGES,
     SENTENCE,
-    WORDS_WEIGHT,
     SentenceExtractor,
     SentenceReranker,
 )
 from processors.generate import MIN_EVIDENCE
 from processors.ports import Role, Vectors
 from processors.sentences import sentences
-from processors.words import coverage, stems, weigh
 from schemas import DocumentId, Passage
 
 Scores = NDArray[np.float64]
+SPARED = 6
+"""Late interaction takes minutes: one question in six shows what it gives."""
 TIMED = 12
 """Questions whose cost is measured, with nothing cached."""
 
@@ -119,19 +119,6 @@ def auc(present: Scores, absent: Scores) -> float:
     return float((ranks.sum() - len(present) * (len(present) + 1) / 2) / len(present) / len(absent))
 
 
-async def features(vectors: SentenceVectors, one: Found, *, read: int, drop: float, rng: random.Random) -> Scores:
-    """What the reranker weighs, (read, 2), after some words of the question are lost, as in a paraphrase."""
-    weights = dict(weigh(one.question.text, [stems(passage.text) for passage in one.passages]))
-    kept = {stem: weight for stem, weight in weights.items() if rng.random() >= drop}
-    rows = []
-    for passage in one.passages[:read]:
-        texts = [sentence.text for sentence in sentences(passage.text)]
-        cosines, _ = await vectors.compare(one.question.text, texts)
-        shares = np.array([coverage(kept, stems(text)) for text in texts])
-        rows.append((float((cosines + WORDS_WEIGHT * shares).max()), coverage(kept, stems(passage.text))))
-    return np.array(rows)
-
-
 def fit(inputs: Scores, right: Scores) -> Scores:
     """Weights of a logistic regression, the constant last (Newton's method)."""
     inputs = np.c_[inputs, np.ones(len(inputs))]
@@ -143,14 +130,13 @@ def fit(inputs: Scores, right: Scores) -> Scores:
     return weights
 
 
-async def fitted(vectors: SentenceVectors, present: Sequence[Found], absent: Sequence[Found], *, read: int) -> Scores:
+async def fitted(vectors: SentenceVectors, asked: Sequence[Found], *, read: int) -> Scores:
     """The weights that the reranker should have, from questions of the tuned articles."""
-    rng, inputs, right = random.Random(0), [], []
-    for one in (*present, *absent):
-        if one.question.article in squad.TUNED:
-            inputs.append(await features(vectors, one, read=read, drop=0.5, rng=rng))
-            right += [passage.ordinal == one.question.gold for passage in one.passages[:read]]
-    return fit(np.concatenate(inputs), np.array(right, float))
+    reranker, inputs, right = SentenceReranker(vectors), [], []
+    for one in asked:
+        inputs += await reranker.features(one.question.text, one.passages[:read])
+        right += [passage.ordinal == one.question.gold for passage in one.passages[:read]]
+    return fit(np.array(inputs), np.array(right, float))
 
 
 async def quoted(vectors: SentenceVectors, found: Sequence[Found], judged: Sequence[Scores]) -> Mapping[str, float]:
@@ -179,25 +165,31 @@ class Bench:
 
     embedder: OnnxEmbedder
     vectors: SentenceVectors
-    tuned: tuple[list[Found], list[Found]]
-    """Present and absent."""
+    tuned: list[Found]
+    """Present and absent, as they were asked and shortened."""
     present: list[Found]
     absent: list[Found]
+    lost: tuple[list[Found], list[Found]]
+    """The present and absent ones again, shortened."""
 
     @classmethod
     async def of(cls, corpus: squad.Corpus) -> Self:
         embedder, known = OnnxEmbedder("embedded://minilm-int8"), Known()
         await embedder.open()
-        questions = await known.learn(embedder, [question.text for question in corpus.questions])
         paragraphs = await known.learn(embedder, corpus.paragraphs)
         await known.learn(embedder, sorted({part.text for text in corpus.paragraphs for part in sentences(text)}))
-        sparse = squad.bm25(corpus.paragraphs, [question.text for question in corpus.questions])
-        found = [search(corpus, questions @ paragraphs.T, sparse, absent=absent) for absent in (False, True)]
-        tuned, reported = (
-            [[one for one in side if (one.question.article in squad.TUNED) is tuned] for side in found]
-            for tuned in (True, False)
-        )
-        return cls(embedder, SentenceVectors(known), (tuned[0], tuned[1]), reported[0], reported[1])
+        tuned: list[Found] = []
+        reported: list[list[Found]] = []
+        for asked in (corpus.questions, squad.shortened(corpus.questions)):
+            texts = [question.text for question in asked]
+            dense = await known.learn(embedder, texts) @ paragraphs.T
+            sparse = squad.bm25(corpus.paragraphs, texts)
+            for absent in (False, True):
+                found = search(replace(corpus, questions=asked), dense, sparse, absent=absent)
+                tuned += [one for one in found if one.question.article in squad.TUNED]
+                reported.append([one for one in found if one.question.article not in squad.TUNED])
+        present, absent_ones, *lost = reported
+        return cls(embedder, SentenceVectors(known), tuned, present, absent_ones, (lost[0], lost[1]))
 
     def searched(self, name: str) -> str:
         judged, missing = (
@@ -207,14 +199,14 @@ class Bench:
         return f"| {name} | {quality(self.present, judged)} | {auc(_best(judged), _best(missing)):.3f} | |"
 
     def late(self, states: late_interaction.TokenStates, read: int) -> str:
-        judged = []
-        for one in self.present:
+        judged, asked = [], self.present[::SPARED]
+        for one in asked:
             scores = np.full(len(one.passages), -1.0)
             scores[:read] = states.match(one.question.text, [passage.text for passage in one.passages[:read]])
             judged.append(scores)
         sample = [(one.question.text, [p.text for p in one.passages[:read]]) for one in _sample(self.present)]
         cost = late_interaction.cost_ms(late_interaction.TokenStates(), sample)
-        return f"| token MaxSim, first {read} | {quality(self.present, judged)} | | {cost:.0f} |"
+        return f"| token MaxSim, first {read}, {len(asked)} questions | {quality(asked, judged)} | | {cost:.0f} |"
 
     async def reranked(self, read: int) -> str:
         judged, missing = await self.judge(read)
@@ -225,12 +217,11 @@ class Bench:
         )
 
     async def judge(self, read: int) -> tuple[list[Scores], list[Scores]]:
+        return await self.judged(self.present, read), await self.judged(self.absent, read)
+
+    async def judged(self, asked: Sequence[Found], read: int = READ_PASSAGES) -> list[Scores]:
         reranker = SentenceReranker(self.vectors, read=read)
-        judged = [
-            [np.array(await reranker.rerank(one.question.text, one.passages)) for one in side]
-            for side in (self.present, self.absent)
-        ]
-        return judged[0], judged[1]
+        return [np.array(await reranker.rerank(one.question.text, one.passages)) for one in asked]
 
 
 async def report(folder: Path) -> None:
@@ -241,21 +232,22 @@ async def report(folder: Path) -> None:
     for name in ("dense", "bm25", "fused"):
         print(bench.searched(name), flush=True)
     states = late_interaction.TokenStates()
-    for read in (10, 50):
-        print(bench.late(states, read), flush=True)
-    for read in (5, READ_PASSAGES, 20, 50):
+    print(bench.late(states, 10), flush=True)
+    for read in (5, READ_PASSAGES, 20):
         print(await bench.reranked(read), flush=True)
     judged, missing = await bench.judge(READ_PASSAGES)
-    print("\n| min_evidence | present refused | absent answered |\n|---|---|---|")
-    for threshold in sorted({0.05, 0.1, 0.2, 0.3, 0.5, MIN_EVIDENCE}):
-        refused, answered = np.mean(_best(judged) < threshold), np.mean(_best(missing) >= threshold)
+    sides = [_best(judged), _best(missing), *[_best(await bench.judged(side)) for side in bench.lost]]
+    print("\n| min_evidence | present refused | absent answered | shortened: present refused | absent answered |")
+    print("|---|---|---|---|---|")
+    for threshold in sorted({0.01, 0.02, 0.05, 0.1, 0.2, MIN_EVIDENCE}):
         mark = " (default)" if threshold == MIN_EVIDENCE else ""
-        print(f"| {threshold}{mark} | {refused:.3f} | {answered:.3f} |")
+        rates = [np.mean(side >= threshold if place % 2 else side < threshold) for place, side in enumerate(sides)]
+        print(f"| {threshold}{mark} | " + " | ".join(f"{rate:.3f}" for rate in rates) + " |")
     print("\n| probability | passages | of these right |\n|---|---|---|")
     for line in calibration(bench.present, judged):
         print(line)
     print("\nExtractive:", await quoted(bench.vectors, bench.present, judged))
-    weights = await fitted(bench.vectors, *bench.tuned, read=READ_PASSAGES)
+    weights = await fitted(bench.vectors, bench.tuned, read=READ_PASSAGES)
     print(f"Weights fitted: {weights.round(2).tolist()}; in use: {[SENTENCE, PASSAGE, NOTHING]}")
     await bench.embedder.close()
 

@@ -1,9 +1,10 @@
 """SQuAD 2.0 as a corpus, its questions, and the candidates that a hybrid search gives for them."""
 
+import random
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,12 @@ import orjson
 from numpy.typing import NDArray
 
 from processors.backends.milvus_search import DENSE_WEIGHT
+from processors.words import STOPWORDS, WORD, normal
 
 TUNED = frozenset({"Immune system", "Normans", "Steam engine", "Warsaw"})
 """Articles whose questions weights are fitted on; figures are reported on the questions of the other four."""
+LOST = 0.5
+"""Share of a question's words that a shortened one is without."""
 ROUTE = 50
 """Passages that each of the two searches gives; the union are the candidates."""
 K1, B = 1.2, 0.75
@@ -51,6 +55,16 @@ def load(folder: Path) -> Corpus:
     ]
     paragraphs = [paragraph for row in rows for paragraph in row["paragraphs"]]
     return Corpus(tuple(articles), tuple(paragraphs), tuple(questions))
+
+
+def shortened(questions: Sequence[Question]) -> tuple[Question, ...]:
+    """The questions without half of the words that carry meaning, at random: a rough model of a paraphrase."""
+    rng = random.Random(0)
+
+    def lost(word: re.Match[str]) -> str:
+        return word.group() if normal(word.group()) in STOPWORDS or rng.random() >= LOST else ""
+
+    return tuple(replace(question, text=WORD.sub(lost, question.text)) for question in questions)
 
 
 def bm25(paragraphs: Sequence[str], questions: Sequence[str]) -> Matrix:
