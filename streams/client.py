@@ -182,7 +182,7 @@ class Client:
         A delta with a new `attempt` starts the text anew. Leaving before the final reply withdraws the question.
         Raises NoReply where no final reply came a few seconds past the deadline.
         """
-        patience_s = options.get("deadline_s", DEADLINE_S) + GRACE_S
+        patience_s = max(0.0, options.get("deadline_s", DEADLINE_S)) + GRACE_S
         query = self._question(text, await self._replies.address(), stream, options)
         until = asyncio.get_running_loop().time() + patience_s
         conversation = self._replies.expect(query.query_id)

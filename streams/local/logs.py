@@ -74,4 +74,6 @@ def last_lines(path: Path, count: int, max_bytes: int = 16_384) -> list[str]:
             said = said.partition(b"\n")[2] if started else said
     except OSError:
         return []
-    return [line for line in said.decode(errors="replace").splitlines() if line.strip()][-count:]
+    lines = said.decode(errors="replace").splitlines()
+    # Java says why in front of a stack trace that is longer than any quote.
+    return [line for line in lines if line.strip() and not line.startswith("\tat ")][-count:]

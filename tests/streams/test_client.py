@@ -209,6 +209,13 @@ async def test_silence_ends_in_a_clear_error_and_withdraws_the_question(
         await _heard(responder, "q1")
 
 
+async def test_a_deadline_in_the_past_still_waits_for_the_word_of_the_pipeline(
+    deployment: Settings, responder: Responder
+) -> None:
+    async with Client(deployment, NOWHERE) as client:
+        assert isinstance(await client.answer("fail", deadline_s=-60.0), QueryFailed)
+
+
 async def test_leaving_early_withdraws_the_question(deployment: Settings, responder: Responder) -> None:
     async with Client(deployment, NOWHERE) as client:
         async with aclosing(client.ask("one two", query_id="left")) as replies:

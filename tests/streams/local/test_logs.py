@@ -60,3 +60,8 @@ async def test_the_last_lines_are_those_of_the_last_process(tmp_path: Path) -> N
 def test_the_first_line_of_a_log_without_a_start_is_not_lost(tmp_path: Path) -> None:
     (tmp_path / "supervisor.log").write_text("another supervisor runs\n")
     assert last_lines(tmp_path / "supervisor.log", 5) == ["another supervisor runs"]
+
+
+def test_the_reason_is_not_buried_under_a_stack_trace(tmp_path: Path) -> None:
+    (tmp_path / "kafka.log").write_text("ERROR No cluster.id\n" + "\tat kafka.Kafka.main(Kafka.scala:75)\n" * 30)
+    assert last_lines(tmp_path / "kafka.log", 5) == ["ERROR No cluster.id"]
