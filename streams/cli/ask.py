@@ -146,8 +146,7 @@ class Page:
         if self._written != answer.text:
             typer.echo(("\n" if self._written else "") + plain(answer.text), nl=False)
         typer.echo()
-        if answer.citations:
-            typer.echo("\nSources")
+        typer.echo("\nSources" if answer.citations else "\nNo passage supports these words: do not trust them.")
         for number, citation in enumerate(answer.citations, 1):
             typer.echo(f"[{number}] {_where(citation)}")
             typer.echo(f'    "{plain(" ".join(citation.quote.split()))}"')

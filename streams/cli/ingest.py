@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
@@ -59,7 +60,7 @@ def ingest(
         "profile": _profile(profile),
     }
     summary = Summary(total=len(found) + len(unreadable), quiet=as_json)
-    with explained(), summary:
+    with explained(), _interruptible(summary), summary:
         for path in unreadable:
             summary.note(Outcome.unreadable(path))
         if found:
@@ -69,6 +70,19 @@ def ingest(
         raise typer.Exit(TIMED_OUT)
     if summary.rejected:
         raise typer.Exit(REJECTED)
+
+
+@contextmanager
+def _interruptible(summary: Summary) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(
+            f"headwater: interrupted with {summary.unanswered} without a receipt; what was published goes on being "
+            "indexed, and the same command publishes the rest",
+            err=True,
+        )
+        raise
 
 
 def _sort_out(paths: Sequence[str], document_id: str) -> tuple[list[Found], list[Unreadable]]:

@@ -91,3 +91,13 @@ def test_a_tenant_that_the_wire_forbids_rejects_every_file(deployed: Run, folder
     result = deployed("ingest", str(folder), "--tenant", "a/b")
     assert result.exit_code == 1
     assert result.output.count("tenant: ") == 3
+
+
+def test_ctrl_c_says_what_is_still_under_way(deployed: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("streams.cli.ingest.Ingestion.run", interrupted)
+    result = deployed("ingest", str(folder))
+    assert result.exit_code == 130
+    assert "interrupted with 3 without a receipt" in result.stderr
