@@ -46,7 +46,7 @@ cat <<'END'
 The stack keeps running. Go on with
 
   . .venv/bin/activate
-  headwater ask "What may a visitor not bring?"
+  headwater ask "When is dinner for guests?"
   headwater ingest PATH... --wait
   headwater status
   make down
