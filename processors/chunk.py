@@ -29,6 +29,9 @@ MAX_SLICE_CHUNKS = 64
 MAX_SLICE_CHARS = 256 * 1024
 """With a record limit of 4 MB this leaves room for JSON escapes and for the vectors."""
 
+MAX_METADATA_BYTES = 16 * 1024
+"""It travels with each passage of a question's candidates, of which one record holds some sixty."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
@@ -50,6 +53,12 @@ class Chunk:
         if isinstance(event, DocumentDeleted):
             return [event]
         name = event.filename or event.document_id
+        if (size := len(orjson.dumps(event.metadata))) > MAX_METADATA_BYTES:
+            raise Poison(
+                "metadata-too-large",
+                f"{name!r}: {size:,} bytes of metadata, at most {MAX_METADATA_BYTES:,} travel with each passage: "
+                "keep what questions filter by, and put the rest into the text",
+            )
         elements = await self._elements(event, name)
         rule = self.rules.rule(media_type=event.media_type, profile=event.profile)
         chars = sum(len(element.text) for element in elements)

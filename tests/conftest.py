@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,12 @@ from streams.local.listeners import free_ports
 from streams.settings import LocalStack, Settings
 
 CHECKOUT = Path(__file__).parent.parent
+
+
+def pytest_configure() -> None:
+    """Forget the settings of whoever runs the tests: they are about another deployment."""
+    for name in [name for name in os.environ if name.startswith("HEADWATER_")]:
+        del os.environ[name]
 
 
 @pytest.fixture(scope="session")

@@ -38,8 +38,10 @@ class Retry:
                 failed += 1
                 delay_s = self.delay_s(failed, error.retry_after_s)
                 spent_s = clock.monotonic() - started
-                if spent_s + delay_s > self.budget_s:
+                if spent_s >= self.budget_s:
                     raise Fatal("transient-budget", f"{error.reason}; gave up after {spent_s:.0f} s") from error
+                # A service may ask for more than is left: one last attempt comes at the end of the budget.
+                delay_s = min(delay_s, self.budget_s - spent_s)
                 on_retry(failed, error, delay_s)
             await clock.sleep(delay_s)
 

@@ -160,6 +160,12 @@ async def test_a_document_of_too_many_chunks_is_refused(chunk: Chunk) -> None:
         await slices(replace(chunk, max_chunks=2), replace(EVENT, source=InlineText(text="A sentence. " * 500)))
 
 
+async def test_metadata_that_would_not_travel_with_every_passage_is_refused(chunk: Chunk) -> None:
+    with pytest.raises(Poison, match=r"metadata-too-large: 'handbook': 20,011 bytes of metadata") as error:
+        await slices(chunk, replace(EVENT, metadata={"notes": "x" * 19_999}))
+    assert error.value.code == "metadata-too-large"
+
+
 async def test_one_line_of_many_megabytes_is_refused_quickly(chunk: Chunk) -> None:
     claim = await chunk.objects.put(b"x" * 30_000_000)
     with pytest.raises(Poison, match="too-large"):

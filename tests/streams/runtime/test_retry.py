@@ -35,6 +35,10 @@ async def test_a_service_s_own_wish_is_respected() -> None:
     assert await run(Retry(), Transient("busy", retry_after_s=30)) == [30]
 
 
+async def test_a_wish_beyond_the_budget_gets_one_attempt_at_its_end() -> None:
+    assert await run(Retry(budget_s=10), Transient("busy", retry_after_s=3600)) == [10]
+
+
 async def test_beyond_the_budget_the_worker_stops() -> None:
     with pytest.raises(Fatal, match=r"transient-budget: down; gave up after"):
         await run(Retry(first_delay_s=1, budget_s=10), *(Transient("down") for _ in range(100)))
