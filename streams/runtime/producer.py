@@ -1,6 +1,7 @@
 """The producer: confluent's own, idempotent, behind a poll thread, with deliveries that can be awaited."""
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Awaitable, Mapping
@@ -10,6 +11,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from processors.errors import Poison
 from streams.runtime.records import Outgoing
+
+log = logging.getLogger("headwater.producer")
 
 LINGER_MS = 0
 """Measured over four hops: half a millisecond of waiting for company costs four and saves no CPU; bursts share
@@ -54,7 +57,7 @@ class KafkaBroker:
         """Raises ConnectionError where the client refuses its options."""
         self._loop = asyncio.get_running_loop()
         try:
-            self._producer = Producer(self._config)
+            self._producer = Producer(self._config, logger=log)
         except KafkaException as error:
             raise ConnectionError(f"the setting 'kafka_options' cannot work: {error.args[0].str()}") from error
         self._refreshing = asyncio.Lock()
