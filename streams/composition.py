@@ -1,6 +1,6 @@
 """The composition root: settings in, collaborators out. Only this module imports backends."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from processors.backends.sentence_vectors import SentenceVectors
 
 P = TypeVar("P")
+
+PARSERS = ("embedded://unstructured", "embedded://unstructured?pdf=hires")
+RERANKERS = ("embedded://minilm",)
 
 
 class UnknownBackend(ValueError):
@@ -29,6 +32,7 @@ class Backends:
         def embedded(url: str) -> Parser:
             from processors.backends.documents import DocumentParser
 
+            _check("parser", url, PARSERS)
             return DocumentParser(url)
 
         return _backend("parser", self.settings.parser, {"embedded": embedded})
@@ -67,6 +71,7 @@ class Backends:
         def embedded(url: str) -> Reranker:
             from processors.backends.sentences import SentenceReranker
 
+            _check("reranker", url, RERANKERS)
             return SentenceReranker(self._sentence_vectors)
 
         return _backend("reranker", self.settings.reranker, {"embedded": embedded})
@@ -100,3 +105,9 @@ def _backend(port: str, url: str, schemes: Mapping[str, Callable[[str], P]]) -> 
     if scheme not in schemes:
         raise UnknownBackend(f"{port}: no backend for {url!r}; known: {', '.join(f'{name}://' for name in schemes)}")
     return schemes[scheme](url)
+
+
+def _check(port: str, url: str, known: Sequence[str]) -> None:
+    """Embedded backends without further options are known by their whole URL."""
+    if url not in known:
+        raise UnknownBackend(f"{port}: no backend for {url!r}; known: {', '.join(known)}")

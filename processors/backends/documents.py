@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Final
-from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
@@ -37,7 +36,7 @@ class DocumentParser:
 
     def __init__(self, url: str = "embedded://unstructured", *, timeout_s: float = 60.0, processes: int = 2) -> None:
         """`?pdf=hires` in the URL reads PDF by layout analysis instead of its text layer."""
-        self.hires = parse_qs(urlsplit(url).query).get("pdf") == ["hires"]
+        self.hires = url.endswith("?pdf=hires")
         self.timeout_s = timeout_s
         self._slots = asyncio.Semaphore(processes)
         self._idle: list[_Child] = []

@@ -14,6 +14,7 @@ import pytest_asyncio
 from pypdf import PdfWriter
 
 from processors.backends.documents import DocumentParser
+from processors.backends.readers import unstructured
 from processors.errors import Poison
 from processors.ports import Element
 from tests.processors.parser_contract import EXAMPLES, ParserContract
@@ -134,6 +135,14 @@ async def test_a_document_over_its_time_is_poison_and_its_reader_is_killed() -> 
     await parser.close()
     await parser.close()
     assert psutil.Process().children() == before
+
+
+def test_no_time_goes_into_finding_the_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    lang = pytest.importorskip("unstructured.partition.common.lang")
+    monkeypatch.setattr(lang, "detect_languages", lambda **_: pytest.fail("asked for the language"))
+    text = "# Report\n\nThe first sentence is English.\n\nLa deuxième est en français.\n".encode()
+    found = list(unstructured.read(text, media_type="text/markdown", charset="utf-8", filename="r.md"))
+    assert [element.kind for element in found] == ["title", "text", "text"]
 
 
 async def test_a_missing_extra_is_named() -> None:
