@@ -61,7 +61,13 @@ def _section(result: Result) -> str:
 def _line(figure: Figure) -> str:
     spread = f"{_number(min(figure.samples))} - {_number(max(figure.samples))}"
     verdict = {True: "met", False: "**missed**", None: ""}[figure.met]
-    cells = (figure.name, _target(figure), f"{_number(figure.median)} {figure.unit}", spread, str(len(figure.samples)))
+    cells = (
+        figure.name.replace("|", r"\|"),
+        _target(figure),
+        f"{_number(figure.median)} {figure.unit}",
+        spread,
+        str(len(figure.samples)),
+    )
     return f"| {' | '.join(cells)} | {verdict} |"
 
 

@@ -1,6 +1,5 @@
-"""Search the index as a caller's worker would, until a document is found."""
+"""Search the index as a caller's worker would."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,9 +9,6 @@ from schemas import Tenant
 from streams.composition import Backends
 from streams.settings import Settings
 
-PAUSE_S = 0.005
-"""Between two searches, so that the waiting caller does not keep the store busy all the time."""
-
 
 @dataclass(frozen=True, slots=True)
 class Searcher:
@@ -21,16 +17,13 @@ class Searcher:
     index: Index
     embedder: Embedder
 
-    async def until_found(self, sentence: str, paragraph: str, document_id: str, *, timeout_s: float = 30.0) -> None:
-        """Return when a search near `paragraph` for the words of `sentence` has found them in this document."""
+    async def find(self, sentence: str, paragraph: str, document_id: str) -> None:
+        """Return where a search near `paragraph` for the words of `sentence` finds them in this document."""
         vector = (await self.embedder.embed([paragraph], role="query"))[0]
-        search = Search(tenant=Tenant("default"), text=sentence, vector=vector, model=self.embedder.model, limit=5)
-        async with asyncio.timeout(timeout_s):
-            while True:
-                passages = await self.index.search(search)
-                if any(passage.document_id == document_id and sentence in passage.text for passage in passages):
-                    return
-                await asyncio.sleep(PAUSE_S)
+        search = Search(tenant=Tenant("default"), text=sentence, vector=vector, model=self.embedder.model, limit=20)
+        passages = await self.index.search(search)
+        if not any(passage.document_id == document_id and sentence in passage.text for passage in passages):
+            raise RuntimeError(f"{document_id!r} has its receipt, and {sentence!r} is not found in it")
 
 
 @asynccontextmanager

@@ -25,7 +25,7 @@ from schemas import (
 
 CLAIMS_AT_ONCE = 3
 """The runtime's window counts the bytes of a record, not those of the document that it claims: up to 256 MB each."""
-MAX_SLICE_CHUNKS = 64
+MAX_SLICE_CHUNKS = 128
 MAX_SLICE_CHARS = 256 * 1024
 """With a record limit of 4 MB this leaves room for JSON escapes and for the vectors."""
 

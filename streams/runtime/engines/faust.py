@@ -163,6 +163,7 @@ class FaustEngine:
         finally:
             for task in (starting, stopped, commits):
                 task.cancel()
+            await asyncio.gather(starting, return_exceptions=True)  # asyncio complains of what nobody looked at
             grace = 0.0 if self._failed.done() else grace_s
             await asyncio.gather(*(group.stop(grace_s=grace) for group in self._groups))
         for outcome in (self._failed, commits):
