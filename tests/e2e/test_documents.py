@@ -26,17 +26,17 @@ def headwater(run: Run, deployment: Settings, monkeypatch: pytest.MonkeyPatch, t
 
 @pytest.mark.timeout(240)
 def test_examples_are_indexed_listed_shown_and_erased(headwater: Run) -> None:
-    first = json.loads(headwater("ingest", str(EXAMPLES / "documents"), "--json").output)
-    again = json.loads(headwater("ingest", str(EXAMPLES / "documents"), "--json").output)
+    first = json.loads(headwater("ingest", str(EXAMPLES / "documents"), "--json").stdout)
+    again = json.loads(headwater("ingest", str(EXAMPLES / "documents"), "--json").stdout)
     names = sorted(path.name for path in (EXAMPLES / "documents").iterdir())
     assert (first["indexed"], first["rejected"]) == (len(names), 0)
     assert (again["unchanged"], again["embedded"]) == (len(names), 0)
 
-    listed = json.loads(headwater("documents", "list", "--json").output)["documents"]
+    listed = json.loads(headwater("documents", "list", "--json").stdout)["documents"]
     assert [document["document_id"] for document in listed] == names
     assert names[0] in headwater("documents", "list").output
 
-    shown = json.loads(headwater("documents", "show", "night-shift.pdf", "--json").output)
+    shown = json.loads(headwater("documents", "show", "night-shift.pdf", "--json").stdout)
     assert len(shown["chunks"]) == shown["chunk_count"]
     assert {chunk["page"] for chunk in shown["chunks"]} >= {1}
     assert "page 1" in headwater("documents", "show", "night-shift.pdf").output
