@@ -11,7 +11,7 @@ from processors.ports import Generator
 from schemas import AnswerCompleted, AnswerDelta, AnswerMode, AnswerRefused, PassagesRanked, Usage
 
 MIN_EVIDENCE = 0.02
-"""Probability that the best passage holds the answer; docs/retrieval.md has the error rates of this threshold."""
+"""Probability that the best passage holds the answer. Low, because paraphrases score low: docs/retrieval.md."""
 
 
 def new_attempt() -> str:
