@@ -1,6 +1,7 @@
 """What the pipeline adds to a question beyond the time of its models and its search."""
 
 import asyncio
+import statistics
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, ExitStack
@@ -9,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.bare_hop import bare_hops
 from benchmarks.corpus import articles
 from benchmarks.publishing import STAGES, caller, ingest
 from benchmarks.results import RESULTS, Figure, Result, Target, circumstances, hand_in, percentile
@@ -19,11 +21,12 @@ from streams.client import Client
 from streams.settings import Settings
 
 QUERY_STAGES = "retrieve,rerank,generate"
-LAYOUTS = {"retrieve|rerank|generate": "topics", "retrieve+rerank+generate": "fused"}
-TARGETS = {("retrieve|rerank|generate", 50): 12, ("retrieve|rerank|generate", 95): 30}
-TARGETS |= {("retrieve+rerank+generate", 50): 5}
+TOPICS, FUSED = "retrieve|rerank|generate", "retrieve+rerank+generate"
+LAYOUTS = {TOPICS: "topics", FUSED: "fused"}
+TARGETS = {(TOPICS, 50): 12, (TOPICS, 95): 30, (FUSED, 50): 5}
 DOCUMENTS = 12
-WARM_UP = 10
+WARM_UP = 150
+"""A fresh broker takes about as many questions until its code is compiled."""
 LIMIT_S = 600.0
 Asked = tuple[int, int]
 
@@ -31,7 +34,9 @@ METHOD = """\
 One caller asks one question after the other over 12 indexed documents (about 290 chunks) and reads the streamed
 answer to its end. Everything is real: Kafka, int8 embedder, Milvus Lite, reranker, extractive answers; one worker
 process hosts the three query stages. The worker writes down when its embedder, index, reranker and generator worked;
-what is left of a question's time, from before it is sent until its final event is read, is the pipeline's."""
+what is left of a question's time, from before it is sent until its final event is read, is the pipeline's. A bare
+hop is one record from a bare producer to a bare consumer on the same broker, at the pace of the questions: a question
+over topics takes four hops, a fused one two, and Kafka's threads take longer to wake up than to work."""
 
 
 def main(
@@ -45,7 +50,10 @@ def main(
     pin(cores)
     with stack() as settings:
         added, whole = asyncio.run(asyncio.wait_for(measure(settings, questions, repeats), LIMIT_S))
-    figures = []
+        pause_s = statistics.median(map(statistics.median, whole[FUSED])) / 1000
+        floor = [bare_hops(deployment(settings, "topics"), questions, pause_s=pause_s) for _ in range(repeats)]
+    samples = tuple(percentile(turn, 50) for turn in floor)
+    figures = [Figure(name="one bare Kafka hop at that pace, p50", unit="ms", samples=samples)]
     for layout in LAYOUTS:
         for percent in (50, 95):
             bound = TARGETS.get((layout, percent))
@@ -80,7 +88,7 @@ async def measure(
                 own = deployment(settings, name, index=filling.index, query_segments=layout, home=settings.home / name)
                 processes.enter_context(injected(own, QUERY_STAGES, "timed"))
                 sides[layout] = await clients.enter_async_context(caller(own))
-                await one_turn(sides[layout], facts[:WARM_UP])
+                await one_turn(sides[layout], [facts[number % len(facts)] for number in range(WARM_UP)])
             for repeat in range(repeats):
                 turn = [facts[(repeat * questions + number) % len(facts)] for number in range(questions)]
                 for layout, client in sides.items():

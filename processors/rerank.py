@@ -15,9 +15,6 @@ class Rerank:
 
     async def __call__(self, event: PassagesRetrieved, /) -> Sequence[PassagesRanked]:
         scores = await self.reranker.rerank(event.query.text, event.passages)
-        judged = [
-            replace(passage, scores={**passage.scores, "rerank": score})
-            for passage, score in zip(event.passages, scores, strict=True)
-        ]
-        judged.sort(key=lambda passage: -passage.scores["rerank"])
-        return [PassagesRanked(query=event.query, passages=tuple(judged[: event.query.top_k]))]
+        best = sorted(zip(scores, event.passages, strict=True), key=lambda judged: -judged[0])[: event.query.top_k]
+        evidence = [replace(passage, scores={**passage.scores, "rerank": score}) for score, passage in best]
+        return [PassagesRanked(query=event.query, passages=tuple(evidence))]

@@ -96,14 +96,16 @@ class Spans:
     def name_documents(
         self, span: Span, prefix: str, passages: Sequence[Passage], scores: Sequence[float] | None = None
     ) -> None:
+        about: dict[str, str | float] = {}
         for place, passage in enumerate(passages[:MAX_DOCUMENTS]):
             document = f"{prefix}.{place}.document"
-            span.set_attribute(f"{document}.id", f"{passage.document_id}@{passage.version}#{passage.ordinal}")
+            about[f"{document}.id"] = f"{passage.document_id}@{passage.version}#{passage.ordinal}"
             score = scores[place] if scores is not None else passage.scores.get("fused")
             if score is not None:
-                span.set_attribute(f"{document}.score", float(score))
+                about[f"{document}.score"] = float(score)
             if self.content:
-                span.set_attribute(f"{document}.content", passage.text)
+                about[f"{document}.content"] = passage.text
+        span.set_attributes(about)
 
 
 @dataclass(slots=True)
