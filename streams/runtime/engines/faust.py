@@ -7,6 +7,7 @@ from typing import Any
 
 import faust
 from faust.app.base import BootStrategy
+from faust.tables.manager import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, EventT
 
@@ -19,26 +20,6 @@ log = logging.getLogger("headwater.runtime")
 COMMIT_INTERVAL_S = 1.0
 STOP_S = 10.0
 """Leaving a group takes one round trip; a broker that is gone answers none."""
-SETTINGS: Mapping[str, Any] = {
-    "autodiscover": False,
-    "broker_heartbeat_interval": 3.0,
-    "broker_max_poll_records": 100,
-    # A stage that waits for its backend does not poll; past this the group would think it dead.
-    "broker_max_poll_interval": 3600.0,
-    # How long partitions stay dark after a kill -9; faust's default is 60.
-    "broker_session_timeout": 10.0,
-    "consumer_auto_offset_reset": "earliest",
-    "key_serializer": "raw",
-    "store": "memory://",
-    # Records wait in the lanes, where the window counts their bytes; the default of 4096 counts none.
-    "stream_buffer_maxsize": 16,
-    # With manual offsets there is nothing to wait for, and waiting would hang the shutdown behind one long call.
-    "stream_wait_empty": False,
-    "topic_allow_declare": False,
-    "topic_disable_leader": True,
-    "value_serializer": "raw",
-    "web_enabled": False,
-}
 
 
 class _Consumer(driver.Consumer):
@@ -57,6 +38,13 @@ class _Boot(BootStrategy):
     """All output goes through our own producer."""
 
 
+class _NoTables(TableManager):
+    async def on_start(self) -> None:
+        """Faust would sleep for a second first, so that tables can register."""
+        await self._update_channels()
+        await self.recovery.start()
+
+
 class _App(faust.App):
     BootStrategy = _Boot
 
@@ -68,6 +56,29 @@ class _App(faust.App):
     async def _on_agent_error(self, agent: Any, exc: BaseException) -> None:
         """Faust would go on behind the record that failed here, and commits would pass it by."""
         self.fail(exc)
+
+
+SETTINGS: Mapping[str, Any] = {
+    "autodiscover": False,
+    "broker_heartbeat_interval": 3.0,
+    "broker_max_poll_records": 100,
+    # A stage that waits for its backend does not poll; past this the group would think it dead.
+    "broker_max_poll_interval": 3600.0,
+    # How long partitions stay dark after a kill -9; faust's default is 60.
+    "broker_session_timeout": 10.0,
+    "consumer_auto_offset_reset": "earliest",
+    "key_serializer": "raw",
+    "store": "memory://",
+    # Records wait in the lanes, where the window counts their bytes; the default of 4096 counts none.
+    "stream_buffer_maxsize": 16,
+    # With manual offsets there is nothing to wait for, and waiting would hang the shutdown behind one long call.
+    "stream_wait_empty": False,
+    "TableManager": _NoTables,
+    "topic_allow_declare": False,
+    "topic_disable_leader": True,
+    "value_serializer": "raw",
+    "web_enabled": False,
+}
 
 
 class _Group:
@@ -86,13 +97,17 @@ class _Group:
         self.app.fail = on_error
         self.app.transport = _Transport(self.app.conf.broker_consumer, self.app)
         self.app.on_partitions_revoked.connect(self._on_revoked)  # type: ignore[arg-type]
+        self.app.on_partitions_assigned.connect(self._on_assigned)  # type: ignore[arg-type]
         channel = self.app.topic(topic, key_type=bytes, value_type=bytes, acks=False)
         self.app.agent(channel, name=f"{group}-agent", concurrency=1)(self._consume)
         self.accepting = True
+        self.joined = asyncio.Event()
 
     async def start(self) -> None:
+        """Returns when the group has said which partitions this member reads; none is an answer too."""
         self.app.finalize()
         await self.app.start()
+        await self.joined.wait()
 
     async def commit(self) -> None:
         """Commit what is finished without a gap. Raises Fatal where faust has given up."""
@@ -124,6 +139,9 @@ class _Group:
         async for event in stream.noack().events():
             if self.accepting:
                 await self.intake.accept(_record(event), event.message.generation_id)
+
+    async def _on_assigned(self, app: Any, assigned: Iterable[TP], **_: Any) -> None:
+        self.joined.set()
 
     async def _on_revoked(self, app: Any, revoked: Iterable[TP], **_: Any) -> None:
         if not self.app.crashed:
