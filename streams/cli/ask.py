@@ -60,8 +60,9 @@ def ask(
         "deadline_s": timeout,
     }
     text = sys.stdin.read().strip() if words == ["-"] else " ".join(words)
+    settings = load_settings()
     with explained():
-        final = asyncio.run(_converse(load_settings(), text, asking, Lines() if as_json else Page()))
+        final = asyncio.run(_converse(settings, text, asking, Lines() if as_json else Page(settings.otlp_endpoint)))
     raise typer.Exit({"AnswerRefused": REJECTED, "QueryFailed": FAILED}.get(type(final).__name__, 0))
 
 
@@ -117,9 +118,10 @@ class Lines:
 
 
 class Page:
-    """Replies for a person."""
+    """Replies for a person; traces are in the local store, or where the setting `otlp_endpoint` names."""
 
-    def __init__(self) -> None:
+    def __init__(self, otlp_endpoint: str = "") -> None:
+        self._otlp_endpoint = otlp_endpoint
         self._attempt = ""
         self._written = ""
 
@@ -139,8 +141,17 @@ class Page:
                 self._completed(reply)
             case AnswerRefused():
                 _refused(reply)
+                typer.echo(dim(f"\n{self._trail(reply)}"))
             case QueryFailed():
                 _failed(reply)
+                typer.echo(dim(self._trail(reply)), err=True)
+
+    def _trail(self, reply: "FinalReply") -> str:
+        """How to see where the time of this question went."""
+        query_id = plain(reply.query_id)
+        if self._otlp_endpoint:
+            return f"headwater.query_id {query_id} in the traces at {self._otlp_endpoint}"
+        return f"headwater trace {query_id}"
 
     def _completed(self, answer: "AnswerCompleted") -> None:
         if self._written != answer.text:
@@ -156,7 +167,7 @@ class Page:
         typer.echo(
             dim(
                 f"\n{answer.mode} by {plain(answer.model)}, confidence {answer.confidence:.2f}, {total:.0f} ms; "
-                f"headwater trace {plain(answer.query_id)}"
+                f"{self._trail(answer)}"
             )
         )
 
@@ -181,7 +192,6 @@ def _refused(refusal: "AnswerRefused") -> None:
         scores = ", ".join(f"{name} {score:.2f}" for name, score in passage.scores.items())
         typer.echo(f"- {one_line(passage.title or passage.document_id)}, chunk {passage.ordinal}: {scores}")
         typer.echo(f'    "{shorten(plain(passage.text), 160, placeholder=" …")}"')
-    typer.echo(dim(f"\nheadwater trace {plain(refusal.query_id)}"))
 
 
 def _failed(failure: "QueryFailed") -> None:
@@ -189,4 +199,3 @@ def _failed(failure: "QueryFailed") -> None:
     typer.echo(
         f"headwater: {plain(failure.detail)} ({failure.code}, said by the {failure.stage} stage){again}", err=True
     )
-    typer.echo(dim(f"headwater trace {plain(failure.query_id)}"), err=True)

@@ -24,6 +24,13 @@ def test_the_answer_is_written_once(deployed: Run) -> None:
     assert "headwater trace" in result.output
 
 
+def test_traces_that_go_elsewhere_are_looked_for_there(deployed: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADWATER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    said = deployed("ask", "one two three").output
+    assert "headwater trace" not in said
+    assert "in the traces at http://127.0.0.1:9" in said
+
+
 def test_standard_input_is_a_question_too(deployed: Run) -> None:
     assert deployed("ask", "-", stdin="from standard input\n").output.startswith("from standard input\n")
 
