@@ -110,6 +110,17 @@ class Embedder(Port, Protocol):
         ...
 
 
+class SparseEncoder(Port, Protocol):
+    """Weighs the words of texts, for an index whose server cannot."""
+
+    async def encode(self, texts: Sequence[str], *, role: Role) -> Sequence[Mapping[int, float]]:
+        """Per text, in order, finite weights above 0 by term number; empty where no term is known.
+
+        Poison: `empty-text`, `bad-text` (no UTF-8 form).
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
     """Which version of a document searches see."""
@@ -160,6 +171,10 @@ class Index(Port, Protocol):
 
     A write or a search with another model than the first write's is refused: Poison `model-mismatch`.
     """
+
+    async def model(self) -> str | None:
+        """Fingerprint of the model whose vectors are stored; none before the first write."""
+        ...
 
     async def head(self, tenant: Tenant, document_id: DocumentId) -> Head | None:
         """Read your writes: never older than the last `flip` that returned."""

@@ -226,6 +226,9 @@ class TracedIndex(Traced[Index]):
         with self.spans.span("erase", "CHAIN", {"headwater.version": up_to_version}):
             return await self.port.erase(tenant, document_id, up_to_version=up_to_version)
 
+    async def model(self) -> str | None:
+        return await self.port.model()
+
     async def head(self, tenant: Tenant, document_id: DocumentId) -> Head | None:
         return await self.port.head(tenant, document_id)
 

@@ -73,6 +73,9 @@ class MilvusIndex:
     async def check(self) -> str:
         return await self._store.check()
 
+    async def model(self) -> str | None:
+        return await self._store.fingerprint()
+
     async def head(self, tenant: Tenant, document_id: DocumentId) -> Head | None:
         rows = await self._heads(among("id", [document_key(tenant, document_id)]))
         return head_of(rows[0]) if rows else None

@@ -69,6 +69,10 @@ class MilvusStore:
         self._loaded.add(collection)
         return True
 
+    async def fingerprint(self) -> str | None:
+        """Of the model that the collection was created for; none where there is no collection yet."""
+        return self._model.fingerprint or None if await self.exists(self.chunks) else None
+
     def match(self, given: Model) -> None:
         """Refuse vectors that cannot be compared with those in the collection."""
         if given != self._model:

@@ -67,6 +67,16 @@ class IndexContract:
         assert await index.count(event.document) == Stored(0, 0)
         assert set((await index.erase(ACME, HANDBOOK, up_to_version=9)).values()) == {0}
         assert await index.sweep() == 0
+        assert await index.model() is None
+
+    async def test_the_model_of_what_is_stored_is_known_to_every_connection(
+        self, index: Index, another: Callable[[], Index]
+    ) -> None:
+        await publish(index, ["a pump"])
+        other = another()
+        await other.open()
+        assert await index.model() == await other.model() == "hashed-words"
+        await other.close()
 
     async def test_chunks_are_invisible_until_the_head_names_their_version(self, index: Index) -> None:
         [event] = slices(["a red pump", "a blue valve"])
