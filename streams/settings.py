@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     generator: str = ""
     """`openai+http://host:port/v1?model=name`; empty: the local stack's."""
     generator_key: SecretStr | None = None
+    ca_file: Path | None = None
+    """PEM file of a private authority that servers over TLS may show, beside the public ones."""
     answer_mode: AnswerMode = "extractive"
     """For questions that name none."""
 
@@ -122,7 +124,8 @@ class Settings(BaseSettings):
     @property
     def environment(self) -> dict[str, str]:
         """These settings as the variables that give a child process the same, whatever its folder; secrets included."""
-        values = self.model_copy(update={"home": self.home.resolve()}).model_dump(mode="json", exclude_none=True)
+        paths = {"home": self.home.resolve(), "ca_file": self.ca_file and self.ca_file.resolve()}
+        values = self.model_copy(update=paths).model_dump(mode="json", exclude_none=True)
         values["kafka_options"] = {name: value.get_secret_value() for name, value in self.kafka_options.items()}
         for name in ("index_token", "generator_key"):
             if (secret := getattr(self, name)) is not None:
