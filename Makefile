@@ -8,10 +8,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCKED := requirements/dev.lock requirements/models.lock requirements/bootstrap.lock requirements/build.lock
 CODE := schemas processors streams tests benchmarks
+# Optional real servers, see requirements/servers.sh
+SERVERS := milvus
 # A Python of your own choice: make PYTHON=/path/to/python3.12 install
 PYTHON ?=
 
-.PHONY: docs help demo up down install test bench lint types format lock wheel clean
+.PHONY: docs help demo up down install test servers bench lint types format lock wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1~\2/p' $(MAKEFILE_LIST) | tr '~' '\t' | expand -t 17
@@ -34,6 +36,10 @@ $(VENV)/.installed: $(LOCKED) requirements/install.sh pyproject.toml
 test: install ## run all tests, on the real local stack
 	@$(BIN)/python -m streams.local.jars .headwater/jars
 	@$(BIN)/python -m pytest
+
+servers: install ## install the optional real servers, then run the tests on them
+	@VENV=$(VENV) bash requirements/servers.sh $(SERVERS)
+	@$(BIN)/python -m pytest -m servers
 
 bench: install ## measure; writes docs/performance.md
 	@$(BIN)/python -m benchmarks
@@ -68,6 +74,8 @@ lock: install ## resolve the requirements and the broker's jars anew
 	  --no-annotate --no-header -o requirements/bootstrap.lock
 	@printf 'setuptools\nwheel\n' | $(BIN)/uv pip compile --quiet - --universal --generate-hashes \
 	  --no-annotate --no-header -o requirements/build.lock
+	@for server in $(SERVERS); do $(BIN)/uv pip compile --quiet requirements/servers-$$server.in --universal \
+	  --generate-hashes --no-annotate --python-version 3.11 -o requirements/servers-$$server.lock; done
 	@$(BIN)/python -m streams.local.jars --lock
 
 clean: down ## remove the environment, the local stack's data, and what tools left behind

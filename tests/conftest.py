@@ -12,6 +12,7 @@ import pytest
 from streams.local import stack as local_stack
 from streams.local.listeners import free_ports
 from streams.settings import LocalStack, Settings
+from tests.servers import milvus
 
 CHECKOUT = Path(__file__).parent.parent
 
@@ -46,6 +47,15 @@ def stack() -> Iterator[Settings]:
             local_stack.stop(settings)
             starting.release()
             starting.process.wait()
+
+
+@pytest.fixture(scope="session")
+def real_milvus() -> Iterator[milvus.Standalone]:
+    """A real Milvus standalone that tests share; whoever wants to kill one starts `milvus.standalone()`."""
+    if not milvus.available():
+        pytest.skip(milvus.MISSING)
+    with milvus.standalone() as server:
+        yield server
 
 
 class _Unretrieved(logging.Handler):
