@@ -48,6 +48,18 @@ class Port(Protocol):
         ...
 
 
+@runtime_checkable
+class Probed(Protocol):
+    """A backend whose server has a route that tells its health. Optional; only a pool's prober asks."""
+
+    async def healthy(self) -> None:
+        """Ask that route once. Raises Transient with what the server said, or that it said nothing.
+
+        Never on a backend's own initiative: eight such requests at once end a busy TEI.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Element:
     """A structural unit of a document, in reading order."""
