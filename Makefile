@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 LOCKED := requirements/dev.lock requirements/models.lock requirements/bootstrap.lock requirements/build.lock
 CODE := schemas processors streams tests benchmarks
 # Optional real servers, see requirements/servers.sh
-SERVERS := milvus
+SERVERS := milvus triton
 # A Python of your own choice: make PYTHON=/path/to/python3.12 install
 PYTHON ?=
 

@@ -1,0 +1,1 @@
+"""The real Triton Inference Server with models that really embed, rerank and generate."""

@@ -1,0 +1,135 @@
+"""A real Triton, where `make servers` has installed it, with the models of this folder."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from string import Template
+
+from streams.local import tether
+from streams.local.listeners import free_ports
+
+CHECKOUT = Path(__file__).parents[3]
+ENVIRONMENT = CHECKOUT / ".headwater" / "servers" / "triton"
+MISSING = "the real Triton is not installed: make servers"
+MODELS = Path(__file__).with_name("models")
+READY_S = 90.0
+SHARED_MEMORY = Path("/dev/shm")
+
+
+def available() -> bool:
+    return (ENVIRONMENT / ".installed").exists()
+
+
+class Triton:
+    """A Triton Inference Server on a port of its own, under explicit model control."""
+
+    def __init__(
+        self, folder: Path, models: Sequence[str], parameters: Mapping[str, str], options: Sequence[str] = ()
+    ) -> None:
+        self.folder = folder
+        [self.port] = free_ports(1)
+        self._log = folder / "triton.log"
+        self._regions = f"headwater-{self.port}-"
+        self._process: subprocess.Popen[bytes] | None = None
+        packages = ENVIRONMENT / "lib" / f"python{sysconfig.get_python_version()}" / "site-packages"
+        self._installed = packages / "pytriton" / "tritonserver"
+        # Its stub is linked to a libpython, and a system's of another patch version does not fit our standard library.
+        self._libraries = f"{sysconfig.get_config_var('LIBDIR')}:{packages / 'nvidia_pytriton.libs'}"
+        self._lay_out(parameters)
+        self._command = [
+            *(sys.executable, "-P", tether.__file__, str(os.getpid())),
+            str(self._installed / "bin" / "tritonserver"),
+            f"--model-repository={folder / 'repository'}",
+            f"--backend-directory={folder / 'backends'}",
+            f"--backend-config=python,shm-region-prefix-name={self._regions}",
+            *("--grpc-address=127.0.0.1", f"--grpc-port={self.port}", "--allow-http=false", "--allow-metrics=false"),
+            *("--model-control-mode=explicit", *(f"--load-model={name}" for name in models)),
+            *("--exit-timeout-secs=5", *options),
+        ]
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Return when every model is loaded: only then does Triton listen."""
+        environment = os.environ | {
+            "LD_LIBRARY_PATH": self._libraries,
+            "PATH": f"{ENVIRONMENT / 'bin'}:{os.environ['PATH']}",
+            "PYTHONPATH": str(CHECKOUT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdout=log, stderr=log, env=environment, start_new_session=True
+            )
+        deadline = time.monotonic() + READY_S
+        while not _listens(self.port):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"Triton is not ready: {self.log()[-3000:]}")
+            time.sleep(0.05)
+
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def stop(self) -> None:
+        """In good order; harmless when repeated."""
+        if self._process is not None:
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(15)
+        self.kill()
+
+    def kill(self) -> None:
+        """As a crash does, with the processes of its models."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):  # it may have ended by itself
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+        for region in SHARED_MEMORY.glob(f"{self._regions}*"):
+            region.unlink(missing_ok=True)
+
+    def _lay_out(self, parameters: Mapping[str, str]) -> None:
+        """The model repository and the backends, as Triton wants to find them."""
+        for module in MODELS.glob("*.pbtxt"):
+            model = self.folder / "repository" / module.stem
+            (model / "1").mkdir(parents=True)
+            (model / "config.pbtxt").write_text(Template(module.read_text()).substitute(parameters))
+            if module.with_suffix(".py").is_file():
+                (model / "1" / "model.py").write_text(_import_of(module.stem))
+        python = self.folder / "backends" / "python"
+        shutil.copytree(self._installed / "backends" / "python", python)
+        stubs = self._installed / "python_backend_stubs" / sysconfig.get_python_version()
+        shutil.copy(stubs / "triton_python_backend_stub", python)
+
+
+def _import_of(module: str) -> str:
+    return f"from tests.servers.triton.models.{module} import TritonPythonModel\n"
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+@contextmanager
+def serving(*models: str, options: Sequence[str] = (), **parameters: str) -> Iterator[Triton]:
+    """A running server with these models loaded; gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="headwater-triton-", ignore_cleanup_errors=True) as folder:
+        server = Triton(Path(folder), models, parameters, options)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()

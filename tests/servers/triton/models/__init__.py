@@ -1,0 +1,1 @@
+"""What Triton runs: each module is a model of its Python backend, beside the configuration that describes it."""
