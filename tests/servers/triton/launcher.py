@@ -104,13 +104,17 @@ class Triton:
         for module in MODELS.glob("*.pbtxt"):
             model = self.folder / "repository" / module.stem
             (model / "1").mkdir(parents=True)
-            (model / "config.pbtxt").write_text(Template(module.read_text()).substitute(parameters))
-            if module.with_suffix(".py").is_file():
+            (model / "config.pbtxt").write_text(Template(module.read_text()).safe_substitute(parameters))
+            if module.with_suffix(".py").is_file() and module.stem != "vllm":
                 (model / "1" / "model.py").write_text(_import_of(module.stem))
         python = self.folder / "backends" / "python"
         shutil.copytree(self._installed / "backends" / "python", python)
         stubs = self._installed / "python_backend_stubs" / sysconfig.get_python_version()
         shutil.copy(stubs / "triton_python_backend_stub", python)
+        # A backend written in Python is a folder of its name: so the model's platform is what vLLM users see.
+        vllm = self.folder / "backends" / "vllm"
+        vllm.mkdir()
+        (vllm / "model.py").write_text(_import_of("vllm"))
 
 
 def _import_of(module: str) -> str:
