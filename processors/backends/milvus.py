@@ -76,6 +76,10 @@ class MilvusIndex:
     async def model(self) -> str | None:
         return await self._store.fingerprint()
 
+    async def drop(self) -> None:
+        """Delete the collections with everything in them; for collections that were made to try a server."""
+        await self._store.drop()
+
     async def head(self, tenant: Tenant, document_id: DocumentId) -> Head | None:
         rows = await self._heads(among("id", [document_key(tenant, document_id)]))
         return head_of(rows[0]) if rows else None

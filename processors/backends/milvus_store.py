@@ -73,6 +73,13 @@ class MilvusStore:
         """Of the model that the collection was created for; none where there is no collection yet."""
         return self._model.fingerprint or None if await self.exists(self.chunks) else None
 
+    async def drop(self) -> None:
+        """Harmless where there is nothing."""
+        for collection in (self.chunks, self.heads):
+            if await self._client.exists(collection):
+                await self._client.call("drop_collection", collection)
+            self._loaded.discard(collection)
+
     def match(self, given: Model) -> None:
         """Refuse vectors that cannot be compared with those in the collection."""
         if given != self._model:
