@@ -4,14 +4,21 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from processors.ports import Embedder, Generator, Index, ObjectStore, Parser, Reranker
+from processors.ports import Embedder, Generator, Index, ObjectStore, Parser, Port, Reranker
 from schemas import AnswerMode
-from streams.settings import Settings
+from streams.pools.addresses import names_many
+from streams.pools.health import Health
+from streams.pools.pool import Pool, Surroundings
+from streams.pools.ports import PooledEmbedder, PooledGenerator, PooledReranker
+from streams.pools.states import Board
+from streams.runtime.clock import SystemClock
+from streams.settings import PooledPort, Settings
 
 if TYPE_CHECKING:
     from processors.backends.sentence_vectors import SentenceVectors
 
 P = TypeVar("P")
+Pooled = TypeVar("Pooled", bound=Port)
 
 PARSERS = ("embedded://unstructured", "embedded://unstructured?pdf=hires")
 RERANKERS = ("embedded://minilm",)
@@ -54,7 +61,7 @@ class Backends:
 
             return OnnxEmbedder(url, cache=self.settings.home / "models")
 
-        return _backend("embedder", self.settings.embedder, {"embedded": embedded})
+        return self._instances("embedder", {"embedded": embedded}, PooledEmbedder)
 
     @cached_property
     def index(self) -> Index:
@@ -74,7 +81,7 @@ class Backends:
             _check("reranker", url, RERANKERS)
             return SentenceReranker(self._sentence_vectors)
 
-        return _backend("reranker", self.settings.reranker, {"embedded": embedded})
+        return self._instances("reranker", {"embedded": embedded}, PooledReranker)
 
     @cached_property
     def _sentence_vectors(self) -> "SentenceVectors":
@@ -94,10 +101,28 @@ class Backends:
 
         return {
             "extractive": SentenceExtractor(self._sentence_vectors),
-            "generative": _backend(
-                "generator", self.settings.generator_url, {"openai+http": openai, "openai+https": openai}
+            "generative": self._instances(
+                "generator", {"openai+http": openai, "openai+https": openai}, PooledGenerator
             ),
         }
+
+    def _instances(
+        self, port: PooledPort, schemes: Mapping[str, Callable[[str], Pooled]], pooled: Callable[[Pool[Pooled]], Pooled]
+    ) -> Pooled:
+        """The one instance that the settings name, or a pool of them."""
+
+        def build(url: str) -> Pooled:
+            return _backend(port, url, schemes)
+
+        named = self.settings.instances(port)
+        if len(named) == 1 and not names_many(named[0].url):
+            return build(named[0].url)
+        return pooled(Pool(port, named, build, self._surroundings))
+
+    @cached_property
+    def _surroundings(self) -> Surroundings:
+        home, clock = self.settings.home.resolve(), SystemClock()
+        return Surroundings(clock=clock, board=Board(home), health=Health(home, clock))
 
 
 def _backend(port: str, url: str, schemes: Mapping[str, Callable[[str], P]]) -> P:

@@ -5,19 +5,60 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from processors.chunking import ChunkingRules
 from schemas import AnswerMode
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
+PooledPort = Literal["embedder", "reranker", "generator"]
 
 
 def _home() -> Path:
     """`.headwater` here; else the one beside the virtual environment, so that commands work in every folder."""
     here, beside = Path(".headwater"), Path(sys.prefix).parent / ".headwater"
     return beside if sys.prefix != sys.base_prefix and beside.is_dir() and not here.is_dir() else here
+
+
+class Instance(BaseModel):
+    """One of several servers behind a port."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """What it can take compared with the others of its tier."""
+    tier: Annotated[int, Field(ge=0)] = 0
+    """It gets calls while no instance of a lower tier can take them."""
+
+
+def _kind(value: object) -> str:
+    return "list" if isinstance(value, list | tuple) else "url"
+
+
+def _distinct(value: str | tuple[str | Instance, ...]) -> str | tuple[str | Instance, ...]:
+    if isinstance(value, str):
+        return value
+    urls = [each if isinstance(each, str) else each.url for each in value]
+    if not urls:
+        raise ValueError("an empty list names no instance: give at least one URL")
+    if twice := next((url for url in urls if urls.count(url) > 1), ""):
+        raise ValueError(f"{twice!r} is named twice: give it a larger weight instead")
+    return value
+
+
+Named = Annotated[str, Tag("url")] | Annotated[Instance, Tag("instance")]
+Instances = Annotated[
+    Annotated[str, Tag("url")]
+    | Annotated[
+        tuple[Annotated[Named, Discriminator(lambda each: "url" if isinstance(each, str) else "instance")], ...],
+        Tag("list"),
+    ],
+    Discriminator(_kind),
+    AfterValidator(_distinct),
+]
+"""A URL, or a list of URLs and of tables with `url`, `weight` and `tier`: a pool."""
 
 
 class LocalStack(BaseModel):
@@ -64,19 +105,22 @@ class Settings(BaseSettings):
     parser: str = "embedded://unstructured"
     objects: str = ""
     """Where documents over 512 KB travel: `file:///folder`, `s3://bucket/prefix`, ...; empty: `home/objects`."""
-    embedder: str = "embedded://minilm-int8"
+    embedder: Instances = "embedded://minilm-int8"
     """`embedded://minilm-int8`, `embedded://minilm-fp32` or `embedded:///folder` with an ONNX model and tokenizer."""
     index: str = ""
     """`milvus+http://host:port/collection`; empty: the local stack's."""
     index_token: SecretStr | None = None
-    reranker: str = "embedded://minilm"
-    generator: str = ""
+    reranker: Instances = "embedded://minilm"
+    generator: Instances = ""
     """`openai+http://host:port/v1?model=name`; empty: the local stack's."""
     generator_key: SecretStr | None = None
     ca_file: Path | None = None
     """PEM file of a private authority that servers over TLS may show, beside the public ones."""
     answer_mode: AnswerMode = "extractive"
     """For questions that name none."""
+
+    max_generations: Annotated[int, Field(ge=1)] = 16
+    """Generative answers under way per worker; a question beyond fails at once, with a time to ask again."""
 
     chunking: ChunkingRules = Field(default_factory=ChunkingRules)
     otlp_endpoint: str = ""
@@ -108,7 +152,16 @@ class Settings(BaseSettings):
 
     @property
     def generator_url(self) -> str:
-        return self.generator or f"openai+http://127.0.0.1:{self.local.llm_port}/v1?model=local"
+        """The first instance's."""
+        return self.instances("generator")[0].url
+
+    def instances(self, port: PooledPort) -> tuple[Instance, ...]:
+        """The instances behind a port, at least one."""
+        named: str | tuple[str | Instance, ...] = getattr(self, port)
+        if port == "generator":
+            named = named or f"openai+http://127.0.0.1:{self.local.llm_port}/v1?model=local"
+        several = (named,) if isinstance(named, str) else named
+        return tuple(each if isinstance(each, Instance) else Instance(url=each) for each in several)
 
     @property
     def objects_url(self) -> str:

@@ -28,10 +28,7 @@ def config(
         "objects": settings.objects_url,
     }
     values |= {name: url for name, url in derived.items() if not values[name]}
-    values = {
-        name: PASSWORD.sub(r"\1**********@", value) if isinstance(value, str) else value
-        for name, value in values.items()
-    }
+    values = {name: _masked(value) for name, value in values.items()}
     if as_json:
         typer.echo(json.dumps({name: {"value": values[name], "source": sources[name]} for name in values}, indent=2))
         return
@@ -39,3 +36,16 @@ def config(
     for name, value in values.items():
         shown = value if isinstance(value, str) else json.dumps(value)
         typer.echo(f"{name:<{width}}  {shown}  ({sources[name]})")
+
+
+def _masked(value: object) -> object:
+    """The value without the passwords of URLs, wherever in it they stand."""
+    match value:
+        case str():
+            return PASSWORD.sub(r"\1**********@", value)
+        case list():
+            return [_masked(each) for each in value]
+        case dict():
+            return {name: _masked(each) for name, each in value.items()}
+        case _:
+            return value

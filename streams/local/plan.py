@@ -27,7 +27,7 @@ def parts_of(settings: Settings, *, workers: bool = True) -> list[Part]:
     parts.append(Part(name="topics", prepare=lambda: _create_topics(settings), after=("kafka",)))
     if _is_local(settings.index, settings.local.milvus_port):
         parts.append(vector_store(settings))
-    if _is_local(settings.generator, settings.local.llm_port):
+    if any(_is_local(each.url, settings.local.llm_port) for each in settings.instances("generator")):
         parts.append(language_model(settings))
     if workers:
         parts += [_worker(settings, name, stages) for name, stages in WORKERS.items()]
