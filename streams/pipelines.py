@@ -10,6 +10,7 @@ from processors.rerank import Rerank
 from processors.retrieve import Retrieve
 from processors.upsert import Upsert
 from schemas import AnswerMode, DocumentRejected, QueryFailed
+from streams.overload import limited
 from streams.settings import Settings
 from streams.topics import ANSWERS, CANDIDATES, CHUNKS, DOCUMENTS, EVIDENCE, QUERIES, RECEIPTS, VECTORS
 from streams.wiring import Pipeline, ReplyAddress, Stage
@@ -54,7 +55,12 @@ def query(ports: Ports, settings: Settings) -> Pipeline:
         (
             Stage("retrieve", QUERIES, Retrieve(ports.embedder, ports.index), CANDIDATES),
             Stage("rerank", CANDIDATES, Rerank(ports.reranker), EVIDENCE),
-            Stage("generate", EVIDENCE, Generate(ports.generators, settings.answer_mode), REPLIES),
+            Stage(
+                "generate",
+                EVIDENCE,
+                Generate(limited(ports.generators, settings.max_generations), settings.answer_mode),
+                REPLIES,
+            ),
         ),
         failure=QueryFailed.of,
         failures=REPLIES,

@@ -3,13 +3,13 @@
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from opentelemetry.trace import Span, Tracer
 
 from processors.errors import Poison
-from schemas import Event, SchemaError, decode, encode
+from schemas import Event, QueryFailed, SchemaError, decode, encode
 from streams.runtime.breaker import Breaker
 from streams.runtime.clock import Clock
 from streams.runtime.deadletters import MAX_DETAIL_CHARS, Letter, put_aside
@@ -75,7 +75,7 @@ class Handler:
             conclude(span, "done")
         except Interrupted as interrupt:
             conclude(span, interrupt.code, interrupt.detail)
-            await self._tell(stage, event, journey, interrupt.code, interrupt.detail)
+            await self._tell(stage, event, journey, interrupt)
         except (SchemaError, Poison) as error:
             reason = error if isinstance(error, Poison) else Poison("schema", str(error))
             conclude(span, reason.code, reason.detail)
@@ -95,7 +95,7 @@ class Handler:
 
     async def _reject(self, stage: AnyStage, event: Event, journey: Journey, span: Span, reason: Poison) -> None:
         await self._put_aside(stage, event, journey, span, reason)
-        await self._tell(stage, event, journey, reason.code, reason.detail)
+        await self._tell(stage, event, journey, reason)
 
     async def _put_aside(
         self, stage: AnyStage, event: Event | None, journey: Journey, span: Span, reason: Poison
@@ -133,11 +133,13 @@ class Handler:
             timings=journey.timings,
         )
 
-    async def _tell(self, stage: AnyStage, event: Event, journey: Journey, code: str, detail: str) -> None:
+    async def _tell(self, stage: AnyStage, event: Event, journey: Journey, reason: Poison | Interrupted) -> None:
         """Tell the sender what became of the event."""
         pipeline = self.segment.pipeline
-        said = detail[:MAX_DETAIL_CHARS].encode(errors="replace").decode()
-        failure = pipeline.failure(event, stage=stage.name, code=code, detail=said)
+        said = reason.detail[:MAX_DETAIL_CHARS].encode(errors="replace").decode()
+        failure = pipeline.failure(event, stage=stage.name, code=reason.code, detail=said)
+        if isinstance(failure, QueryFailed) and isinstance(reason, Interrupted):
+            failure = replace(failure, retry_after_s=reason.retry_after_s)
         try:
             sent = await self.outbox.send(pipeline.failures, failure, event, stage=stage.name, journey=journey)
             await settle(sent, pipeline.failures)

@@ -6,17 +6,26 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 
+from processors.errors import Transient
 from schemas import Event, PassagesRanked, PassagesRetrieved, QueryAsked, QueryId
 from streams.runtime.clock import Clock
 
+OVERLOADED = "overloaded"
+PATIENCE_S = 10.0
+"""How long a question waits for services that say they are busy, its deadline permitting: its asker may know better."""
+
 
 class Interrupted(Exception):
-    """Nobody waits for this answer any more: one QueryFailed, no dead letter."""
+    """The work on a question ends here, and it is nobody's fault: one QueryFailed, no dead letter.
 
-    def __init__(self, code: str, detail: str) -> None:
+    `retry_after_s` says when asking again is worth while, where that is known.
+    """
+
+    def __init__(self, code: str, detail: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
+        self.retry_after_s = retry_after_s
 
 
 def query_of(event: Event) -> QueryAsked | None:
@@ -109,6 +118,18 @@ class Interrupts:
             raise _late(query.deadline) from None
         finally:
             self._cancelled.unwatch(query.query_id, interrupt)
+
+    def spare(self, event: Event, busy: Transient, *, waited_s: float, delay_s: float) -> None:
+        """Raises Interrupted where a service asks a question to wait beyond its deadline, or its patience.
+
+        Only what a service asks for counts: a service that is merely away is waited for.
+        """
+        query = query_of(event)
+        if query is None or busy.retry_after_s is None:
+            return
+        remaining_s = self._remaining_s(query.deadline)
+        if waited_s + delay_s > PATIENCE_S or (remaining_s is not None and delay_s >= remaining_s):
+            raise Interrupted(OVERLOADED, f"overloaded: {busy.reason}", retry_after_s=busy.retry_after_s) from busy
 
     def _check(self, query: QueryAsked) -> None:
         if query.query_id in self._cancelled:

@@ -39,6 +39,7 @@ class Work:
         started = self.clock.monotonic()
         before = journey.timings
         deliveries: list[Awaitable[None]] = []
+        report = _reporter(stage, journey)
 
         def measure() -> None:
             journey.timings = {**before, stage.name: (self.clock.monotonic() - started) * 1000}
@@ -54,7 +55,11 @@ class Work:
             async def attempt() -> Sequence[Event]:
                 return await _attempt(stage, event, guard, emit if last else None)
 
-            outputs = await self.retry.run(attempt, clock=self.clock, on_retry=_reporter(stage, journey))
+            def on_retry(failed: int, error: Transient, delay_s: float) -> None:
+                self.interrupts.spare(event, error, waited_s=self.clock.monotonic() - started, delay_s=delay_s)
+                report(failed, error, delay_s)
+
+            outputs = await self.retry.run(attempt, clock=self.clock, on_retry=on_retry)
         measure()
         if not last:
             return outputs
