@@ -34,8 +34,8 @@ SECRETS: Mapping[PortName, str] = {
     "generator": "generator_key",
     "index": "index_token",
 }
-SINGLE_CALLS = 7
-"""One after another, for the median: nobody's server is loaded by that."""
+SINGLE_CALLS, ANSWERS = 7, 3
+"""One after another, for the median: nobody's server is loaded by that, and answers cost tokens."""
 
 Facts = dict[str, float | int | str]
 
@@ -60,6 +60,8 @@ class Subject(ABC):
     backend: Port
     writes = "nothing: the checks only ask"
     """What the checks leave on the server while they run."""
+    says = ""
+    """The server's line about itself, known once it is open."""
 
     @abstractmethod
     def outcomes(self) -> AsyncIterator[Outcome]:
@@ -111,7 +113,7 @@ class GeneratorSubject(Subject):
         return examine(generator.CHECKS, self.backend)
 
     async def measured(self) -> Facts:
-        return {"model": self.backend.model, "first_piece_ms": await _median_ms(self._first_piece)}
+        return {"model": self.backend.model, "first_piece_ms": await _median_ms(self._first_piece, ANSWERS)}
 
     async def _first_piece(self) -> None:
         fragments = self.backend.generate(generator.ASKED, evidence())
@@ -154,6 +156,7 @@ async def opened(settings: Settings, url: str, port: PortName | None, secret: st
         try:
             subject = _subject(settings, url, name, secret)
             await subject.backend.open()
+            subject.says = await subject.backend.check()
         except (Poison, UnknownBackend) as error:
             if port or len(candidates(url)) == 1:
                 raise
@@ -172,7 +175,7 @@ def candidates(url: str) -> Sequence[PortName]:
     """The ports that a URL's scheme may stand for. Raises UnknownBackend."""
     family = url.partition("://")[0].partition("+")[0]
     if family not in CANDIDATES:
-        raise UnknownBackend(f"no backend for {url!r}; known: {', '.join(f'{name}+...' for name in CANDIDATES)}")
+        raise UnknownBackend(f"no backend for {url!r}; the schemes begin with {', '.join(CANDIDATES)}")
     return CANDIDATES[family]
 
 
@@ -204,9 +207,9 @@ def _with_collection(url: str, collection: str) -> str:
     return urlunsplit(parts._replace(path=f"{database}/{collection}"))
 
 
-async def _median_ms(call: Callable[[], Awaitable[object]]) -> float:
+async def _median_ms(call: Callable[[], Awaitable[object]], calls: int = SINGLE_CALLS) -> float:
     taken = []
-    for _ in range(SINGLE_CALLS):
+    for _ in range(calls):
         started = time.perf_counter()
         await call()
         taken.append(1e3 * (time.perf_counter() - started))

@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, Lazy | Mapping[str, Lazy]] = {
         "apply": Lazy("streams.cli.topics:apply", "Create the topics that are missing."),
         "check": Lazy("streams.cli.topics:check", "Fail where the broker's topics differ from the table."),
     },
+    "contract": Lazy("streams.cli.contract:contract", "Check a server against what the pipelines need.", OPERATE),
     "schemas": {
         "export": Lazy("streams.cli.schemas:export", "Write the JSON Schemas and the AsyncAPI document."),
         "check": Lazy("streams.cli.schemas:check", "Fail where the committed contracts differ from the code."),

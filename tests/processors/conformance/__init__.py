@@ -1,0 +1,1 @@
+"""The checks must fail where a backend breaks its promise."""
