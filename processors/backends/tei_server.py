@@ -213,7 +213,7 @@ class TeiServer:
             return Failed(f"{status} {error_type}: {said}")
         if status == 413 and not error_type:
             return TooLarge(f"{self.base} answers 413{self._http.said(body)}")
-        refusal = self._http.refusal(status, response.headers, body)
+        refusal = self._http.refusal(status, response.headers, said.encode() or body)
         if error_type == "Overloaded" or status == 429:
             self.permits.refused(asyncio.get_running_loop().time())
             asked_s = refusal.retry_after_s
