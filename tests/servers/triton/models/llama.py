@@ -24,9 +24,9 @@ class Llama:
         host, _, port = json.loads(args["model_config"])["parameters"]["llama"]["string_value"].partition(":")
         self._address = host, int(port)
 
-    async def complete(self, prompt: str | list[int], *, max_tokens: int, temperature: float) -> AsyncIterator[Any]:
+    async def complete(self, prompt: str | list[int], *, max_tokens: int, **sampling: float) -> AsyncIterator[Any]:
         """Its events, one for each token; leaving early hangs up, which frees the slot."""
-        body = {"prompt": prompt, "n_predict": max_tokens, "temperature": temperature}
+        body = {"prompt": prompt, "n_predict": max_tokens, **sampling}
         async with self._post("/completion", body | {"stream": True, "return_tokens": True}) as answer:
             async for line in answer:
                 if line.startswith(b"data:"):
@@ -66,11 +66,12 @@ class Background:
 
 
 class Streaming:
-    """A decoupled model: each request has a task, which ends when the caller goes."""
+    """A decoupled model: each request has a task, which ends when the caller goes, or by a request to `stop` its id."""
 
     def initialize(self, args: dict[str, str]) -> None:
         self.llama = Llama(args)
         self._background = Background()
+        self._answering: dict[str, asyncio.Task[None]] = {}
 
     def execute(self, requests: list[Any]) -> None:
         for request in requests:
@@ -86,12 +87,19 @@ class Streaming:
 
     async def _serve(self, request: Any) -> None:
         sender = request.get_response_sender()
+        end: dict[str, Any] = {"flags": triton.TRITONSERVER_RESPONSE_COMPLETE_FINAL}
+        if given(request, "stop", False):
+            if stopped := self._answering.get(request.request_id()):
+                stopped.cancel()
+            sender.send(**end)
+            return
         answering = asyncio.create_task(self._send(request, sender))
+        self._answering[request.request_id()] = answering
         while not answering.done():
             if sender.is_cancelled():
                 answering.cancel()
             await asyncio.wait([answering], timeout=LOOK_S)
-        end: dict[str, Any] = {"flags": triton.TRITONSERVER_RESPONSE_COMPLETE_FINAL}
+        del self._answering[request.request_id()]
         if answering.cancelled():
             error = triton.TritonError("Request was cancelled", triton.TritonError.CANCELLED)
             sender.send(triton.InferenceResponse(error=error), **end)

@@ -19,9 +19,9 @@ class TritonPythonModel(Streaming):
         if streaming and not self.decoupled:
             raise ValueError("Streaming is only supported in decoupled mode.")
         most = int(given(request, "sampling_param_max_tokens", 32))
-        temperature = float(given(request, "sampling_param_temperature", 1))
+        top_k = int(given(request, "sampling_param_top_k", 50))
         text = ""
-        async for event in self.llama.complete(prompt, max_tokens=most, temperature=temperature):
+        async for event in self.llama.complete(prompt, max_tokens=most, top_k=top_k):
             text += event["content"]
             if streaming or event["stop"]:
                 yield [triton.Tensor("text_output", np.array([text.encode()], object))]

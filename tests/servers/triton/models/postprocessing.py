@@ -1,5 +1,6 @@
 """Last step of the ensemble: tokens in, text out."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -21,4 +22,6 @@ class TritonPythonModel:
     async def _text(self, request: Any) -> Any:
         tokens = triton.get_input_tensor_by_name(request, "TOKENS_BATCH").as_numpy().ravel().tolist()
         said = await self._llama.call("/detokenize", {"tokens": tokens})
-        return triton.InferenceResponse([triton.Tensor("OUTPUT", np.array([said["content"].encode()], object))])
+        # As the published step does with skip_special_tokens, its default.
+        text = re.sub(r"<\|[^|]*\|>", "", said["content"])
+        return triton.InferenceResponse([triton.Tensor("OUTPUT", np.array([text.encode()], object))])

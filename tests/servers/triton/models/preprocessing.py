@@ -21,6 +21,12 @@ class TritonPythonModel:
     async def _tokens(self, request: Any) -> Any:
         prompt = given(request, "QUERY", b"").decode()
         said = await self._llama.call("/tokenize", {"content": prompt, "parse_special": True, "add_special": True})
-        longest = given(request, "REQUEST_OUTPUT_LEN", 0)
-        tokens = triton.Tensor("INPUT_ID", np.array([said["tokens"]], np.int32))
-        return triton.InferenceResponse([tokens, triton.Tensor("REQUEST_OUTPUT_LEN", np.array([[longest]], np.int32))])
+        tokens = said["tokens"]
+        outputs = {
+            "INPUT_ID": [tokens],
+            "REQUEST_INPUT_LEN": [[len(tokens)]],
+            "REQUEST_OUTPUT_LEN": [[given(request, "REQUEST_OUTPUT_LEN", 0)]],
+        }
+        return triton.InferenceResponse(
+            [triton.Tensor(name, np.array(value, np.int32)) for name, value in outputs.items()]
+        )

@@ -12,13 +12,14 @@ from tests.servers.triton.models.llama import Streaming, given
 class TritonPythonModel(Streaming):
     async def answer(self, request: Any) -> AsyncIterator[list[Any]]:
         """The new tokens where `streaming` is set, else all of them, after the prompt's unless told."""
-        prompt = triton.get_input_tensor_by_name(request, "input_ids").as_numpy().ravel().tolist()
+        length = int(given(request, "input_lengths", 0))
+        prompt = triton.get_input_tensor_by_name(request, "input_ids").as_numpy().ravel()[:length].tolist()
         streaming = bool(given(request, "streaming", False))
         most = int(given(request, "request_output_len", 1))
-        temperature = float(given(request, "temperature", 1))
+        top_k = int(given(request, "runtime_top_k", 50))
         whole = not (streaming or given(request, "exclude_input_in_output", False))
         tokens: list[int] = list(prompt) if whole else []
-        async for event in self.llama.complete(prompt, max_tokens=most, temperature=temperature):
+        async for event in self.llama.complete(prompt, max_tokens=most, top_k=top_k):
             tokens += event["tokens"]
             if event["stop"] or (streaming and tokens):
                 yield _outputs(request, tokens, len(prompt))
