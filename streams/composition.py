@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from processors.ports import Embedder, Generator, Index, ObjectStore, Parser, Port, Reranker
+from pydantic import SecretStr
+
+from processors.ports import Embedder, Generator, Index, ObjectStore, Parser, Port, Reranker, SparseEncoder
 from schemas import AnswerMode
 from streams.pools.addresses import names_many
 from streams.pools.health import Health
@@ -61,15 +63,29 @@ class Backends:
 
             return OnnxEmbedder(url, cache=self.settings.home / "models")
 
-        return self._instances("embedder", {"embedded": embedded}, PooledEmbedder)
+        def tei(url: str) -> Embedder:
+            from processors.backends.tei import TeiEmbedder
+
+            return TeiEmbedder(url, key=_clear(self.settings.embedder_key), ca_file=self.settings.ca_file)
+
+        return self._instances("embedder", {"embedded": embedded, "tei+http": tei, "tei+https": tei}, PooledEmbedder)
+
+    @cached_property
+    def sparse(self) -> SparseEncoder | None:
+        def tei(url: str) -> SparseEncoder:
+            from processors.backends.tei import TeiSparseEncoder
+
+            return TeiSparseEncoder(url, key=_clear(self.settings.sparse_key), ca_file=self.settings.ca_file)
+
+        url = self.settings.sparse
+        return _backend("sparse", url, {"tei+http": tei, "tei+https": tei}) if url else None
 
     @cached_property
     def index(self) -> Index:
         def milvus(url: str) -> Index:
             from processors.backends.milvus import MilvusIndex
 
-            token = self.settings.index_token
-            return MilvusIndex(url, token=token.get_secret_value() if token else "")
+            return MilvusIndex(url, token=_clear(self.settings.index_token))
 
         return _backend("index", self.settings.index_url, {"milvus+http": milvus, "milvus+https": milvus})
 
@@ -81,7 +97,12 @@ class Backends:
             _check("reranker", url, RERANKERS)
             return SentenceReranker(self._sentence_vectors)
 
-        return self._instances("reranker", {"embedded": embedded}, PooledReranker)
+        def tei(url: str) -> Reranker:
+            from processors.backends.tei import TeiReranker
+
+            return TeiReranker(url, key=_clear(self.settings.reranker_key), ca_file=self.settings.ca_file)
+
+        return self._instances("reranker", {"embedded": embedded, "tei+http": tei, "tei+https": tei}, PooledReranker)
 
     @cached_property
     def _sentence_vectors(self) -> "SentenceVectors":
@@ -94,8 +115,7 @@ class Backends:
         def openai(url: str) -> Generator:
             from processors.backends.openai import OpenAIGenerator
 
-            key = self.settings.generator_key
-            return OpenAIGenerator(url, key=key.get_secret_value() if key else "")
+            return OpenAIGenerator(url, key=_clear(self.settings.generator_key))
 
         from processors.backends.sentences import SentenceExtractor
 
@@ -123,6 +143,10 @@ class Backends:
     def _surroundings(self) -> Surroundings:
         home, clock = self.settings.home.resolve(), SystemClock()
         return Surroundings(clock=clock, board=Board(home), health=Health(home, clock))
+
+
+def _clear(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret else ""
 
 
 def _backend(port: str, url: str, schemes: Mapping[str, Callable[[str], P]]) -> P:

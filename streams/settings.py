@@ -106,11 +106,18 @@ class Settings(BaseSettings):
     objects: str = ""
     """Where documents over 512 KB travel: `file:///folder`, `s3://bucket/prefix`, ...; empty: `home/objects`."""
     embedder: Instances = "embedded://minilm-int8"
-    """`embedded://minilm-int8`, `embedded://minilm-fp32` or `embedded:///folder` with an ONNX model and tokenizer."""
+    """`embedded://minilm-int8`, `embedded://minilm-fp32`, `embedded:///folder` with an ONNX model and tokenizer, or
+    `tei+http://host:port`."""
+    embedder_key: SecretStr | None = None
     index: str = ""
     """`milvus+http://host:port/collection`; empty: the local stack's."""
     index_token: SecretStr | None = None
+    sparse: str = ""
+    """`tei+http://host:port` with a SPLADE model: weighs terms for an index whose server has no BM25; empty: none."""
+    sparse_key: SecretStr | None = None
     reranker: Instances = "embedded://minilm"
+    """`embedded://minilm` or `tei+http://host:port`."""
+    reranker_key: SecretStr | None = None
     generator: Instances = ""
     """`openai+http://host:port/v1?model=name`; empty: the local stack's."""
     generator_key: SecretStr | None = None
@@ -180,7 +187,7 @@ class Settings(BaseSettings):
         paths = {"home": self.home.resolve(), "ca_file": self.ca_file and self.ca_file.resolve()}
         values = self.model_copy(update=paths).model_dump(mode="json", exclude_none=True)
         values["kafka_options"] = {name: value.get_secret_value() for name, value in self.kafka_options.items()}
-        for name in ("index_token", "generator_key"):
+        for name in ("embedder_key", "index_token", "sparse_key", "reranker_key", "generator_key"):
             if (secret := getattr(self, name)) is not None:
                 values[name] = secret.get_secret_value()
         return {

@@ -1,7 +1,7 @@
 """TEI's three ports on a stand-in that really computes: contracts, limits, prompts, truncation, texts that fail."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypeVar
 
@@ -104,7 +104,7 @@ class TestSparseEncoder:
         assert "minilm-sparse/splade" in await encoder.check()
 
 
-def score(one: dict[int, float], other: dict[int, float]) -> float:
+def score(one: Mapping[int, float], other: Mapping[int, float]) -> float:
     return sum(weight * other.get(term, 0.0) for term, weight in one.items())
 
 
