@@ -115,28 +115,44 @@ def down() -> None:
 
 
 def status(as_json: AsJson = False) -> None:
-    """Show every part: whether it is ready, its port, memory, restarts and log. Exit code 3 where nothing runs."""
+    """Show every part of the local stack, and every instance of the pools that this home's workers have.
+
+    Of a part: whether it is ready, its port, memory, restarts and log. Of an instance: its state, share of the calls
+    of the last 30 s, calls in flight, milliseconds (smoothed, and p95) and errors. Exit code 3 where no stack runs.
+    """
+    from streams.cli import pools
     from streams.lag import lags
     from streams.local import state
     from streams.local.stack import stateless
     from streams.local.usage import all_memory
+    from streams.pools import states
 
     settings = load_settings()
     home = settings.home.resolve()
     seen, runs = state.read(home), state.running(home)
+    pooled = states.read(home)
+    dumped = [worker.model_dump(mode="json") for worker in pooled]
     if runs and seen is None:
         raise CommandError(str(stateless(home)), FAILED)
     if seen is None or not runs:
         if as_json:
-            typer.echo(json.dumps({"running": False}))
+            typer.echo(json.dumps({"running": False, "pools": dumped}))
+        else:
+            pools.show(pooled)
         killed = " (its supervisor was killed)" if seen is not None and seen.phase in ("starting", "ready") else ""
         raise CommandError(f"the local stack is not running{killed}: `headwater up` starts it", UNREACHABLE)
     memory, behind = all_memory(seen), lags(settings)
     if as_json:
-        record = seen.model_dump(mode="json") | {"running": True, "memory_bytes": memory, "lag": behind}
+        record = seen.model_dump(mode="json") | {
+            "running": True,
+            "memory_bytes": memory,
+            "lag": behind,
+            "pools": dumped,
+        }
         typer.echo(json.dumps(record, indent=2))
     else:
         _table(seen, memory)
+        pools.show(pooled)
         waiting = [f"{group} {count}" for group, count in behind.items() if count is not None]
         typer.echo(f"records that wait: {', '.join(waiting) or 'no worker has read any yet'}")
     if any(part.phase != "ready" for part in seen.parts.values()):

@@ -64,8 +64,7 @@ class Meter:
         else:
             step = max(MIN_STEP, 1 - math.exp((self.answered_at - now) / SMOOTH_S))
             self.ewma_ms += step * (took_ms - self.ewma_ms)
-            before = self.slowness(now)
-            self._slowness = before + step * (min(relative, MAX_SLOWNESS) - before)
+            self._slowness += step * (min(relative, MAX_SLOWNESS) - self._slowness)
         self.answered_at = now
         self._samples.append((now, took_ms, relative))
 
