@@ -8,6 +8,7 @@ async with FaultProxy("127.0.0.1", 19530) as proxy:
 
 import asyncio
 import socket
+import ssl
 import struct
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,8 +46,10 @@ def abort(writer: asyncio.StreamWriter) -> None:
 class FaultProxy:
     """Listens on a free port of 127.0.0.1 while its context lasts, and keeps that port while it refuses."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
+        """With `tls` the way to here is encrypted, and ends here: the server need not know."""
         self._upstream = (host, port)
+        self._tls = tls
         self.host, self.port = "127.0.0.1", 0
         self._fault = HEALTHY
         self._switched = asyncio.Event()
@@ -81,7 +84,7 @@ class FaultProxy:
         """Be a good way to the server again."""
         self.fault = HEALTHY
         if self._listener is None:
-            self._listener = await asyncio.start_server(self._connected, self.host, self.port)
+            self._listener = await asyncio.start_server(self._connected, self.host, self.port, ssl=self._tls)
             self.port = self._listener.sockets[0].getsockname()[1]
 
     async def hang_up(self) -> None:
