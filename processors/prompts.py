@@ -13,6 +13,14 @@ SYSTEM = (
     "If they do not hold the answer, say so."
 )
 
+# One worked example: a base model has no other way to know that a short answer is wanted.
+_EXAMPLE = (
+    "<passage 1: Opening hours>\nThe office is open from 9 to 17 on working days.\n</passage>\n\n"
+    "Question: When does the office close?\nAnswer: The office closes at 17."
+)
+COMPLETION_STOPS = ("\n\n", "\nQuestion:", "<passage")
+"""Where a model that only continues text begins to invent the next question."""
+
 # What chat templates use as markers, and our own tags: a document that contains them must not end its quotation.
 _MARKERS = re.compile(
     r"<\|[^|>\n]{0,64}\|>|</?\s*(?:passage|question|system|s)\b[^>\n]{0,64}>|\[/?INST\]", re.IGNORECASE
@@ -35,6 +43,12 @@ def messages(question: str, passages: Sequence[Passage], *, evidence_bytes: int)
     asked = _clip(_plain(question), QUESTION_BYTES)
     content = "\n".join(quoted) + f"\n\nQuestion: {asked}"
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": content}]
+
+
+def completion(question: str, passages: Sequence[Passage], *, evidence_bytes: int) -> str:
+    """The same for a model that continues text: base models, and servers without a chat template."""
+    *_, asked = messages(question, passages, evidence_bytes=evidence_bytes)
+    return f"{SYSTEM}\n\n{_EXAMPLE}\n\n{asked['content']}\nAnswer:"
 
 
 def _plain(text: str) -> str:

@@ -78,10 +78,10 @@ def cut_json(body: object) -> Reply:
 
 
 def stream(*parts: bytes | float | Step, end: bool = True, content_type: str = "text/event-stream") -> Reply:
-    """Server-sent events (`event`), each a chunk; without the last, empty chunk where not `end`."""
+    """Server-sent events (`event`), each a chunk; hung up on before the last, empty chunk where not `end`."""
     head = _head(200, content_type, transfer_encoding="chunked")
     chunks = (f"{len(part):x}\r\n".encode() + part + b"\r\n" if isinstance(part, bytes) else part for part in parts)
-    return (head, *chunks, *([b"0\r\n\r\n"] if end else []))
+    return (head, *chunks, b"0\r\n\r\n" if end else Step.HANG_UP)
 
 
 def event(data: object) -> bytes:

@@ -1,250 +1,321 @@
-"""The Generator contract on a real llama.cpp server, and every way in which a server can fail."""
+"""Every way in which an OpenAI-compatible server can answer or fail, on one that does as it is told."""
 
-import asyncio
-import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import cast
 
 import pytest
 
 from processors.backends.openai import OpenAIGenerator
 from processors.errors import Poison, Transient
-from processors.ports import Fragment, Generator
-from streams.local.listeners import free_ports
-from streams.settings import Settings
-from tests.processors.generator_contract import ASKED, GeneratorContract
+from processors.ports import Fragment
+from tests.processors.generator_contract import ASKED
 from tests.processors.models import evidence, passage
+from tests.servers import faults
+from tests.servers.certificates import Authority
+from tests.servers.faults import FaultServer, Reply, Step, answer, busy, event, html, nobody, stream
 
-
-@pytest.mark.stack
-class TestLlamaCpp(GeneratorContract):
-    @pytest.fixture
-    async def generator(self, stack: Settings) -> AsyncIterator[Generator]:
-        async with opened(stack.generator_url) as generator:
-            yield generator
-
-    async def test_the_server_counts_its_tokens(self, generator: Generator) -> None:
-        *_, last = [fragment async for fragment in generator.generate(ASKED, evidence())]
-        assert last.usage is not None
-        assert last.usage.prompt_tokens > 50
-        assert last.usage.completion_tokens > 1
-
-    async def test_a_long_question_over_much_evidence_is_answered(self, generator: Generator) -> None:
-        much = [passage("Wo\u0142omin lies east of Warsaw. " * 60, ordinal=number) for number in range(10)]
-        assert [part async for part in generator.generate("Where is it? " * 600, much)]
-
-
-class Server:
-    """Answers each request with the next of some scripted replies, the last for ever."""
-
-    def __init__(self, *replies: Sequence[bytes]) -> None:
-        self.replies = list(replies)
-        self.requests: list[tuple[bytes, bytes]] = []
-        """Head and body."""
-        self.hung_up = asyncio.Event()
-
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                size = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0] or 0)
-                self.requests.append((head, await reader.readexactly(size)))
-                reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
-                for part in reply:
-                    if part == HANG_UP:
-                        return
-                    if part == WAIT:
-                        assert await reader.read(1) == b""
-                        return
-                    writer.write(part)
-                    await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            self.hung_up.set()
-            writer.close()
-
-
-HANG_UP, WAIT = b"hang up", b"wait for the caller to hang up"
-STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-END = b"0\r\n\r\n"
-
-
-def said(**event: object) -> bytes:
-    data = b"data: " + json.dumps(event).encode() + b"\n\n"
-    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+SERVED = answer({"data": [{"id": "m"}]})
+KEY = "s3cret"
 
 
 def delta(text: str | None, **more: object) -> bytes:
-    return said(choices=[{"delta": {"content": text, **more}, "finish_reason": None}])
+    return event({"choices": [{"delta": {"content": text, **more}, "finish_reason": None}]})
 
 
-DONE = said(choices=[{"delta": {}, "finish_reason": "stop"}], usage={"prompt_tokens": 7, "completion_tokens": 2})
-ANSWER = (STREAM, delta("In "), delta("1889."), DONE, END)
+def told(reason: str = "stop", **more: object) -> bytes:
+    return event({"choices": [{"delta": {}, "finish_reason": reason}], **more})
 
 
-def status(line: str, body: str = "", *headers: str) -> tuple[bytes]:
-    head = "\r\n".join([f"HTTP/1.1 {line}", f"Content-Length: {len(body)}", *headers])
-    return (f"{head}\r\n\r\n{body}".encode(),)
+DONE = b"data: [DONE]\n\n"
+COUNTED = told(usage={"prompt_tokens": 7, "completion_tokens": 2})
+IN_1889 = stream(delta("In "), delta("1889."), COUNTED, DONE)
 
 
 @asynccontextmanager
-async def opened(url: str, key: str = "") -> AsyncIterator[OpenAIGenerator]:
-    generator = OpenAIGenerator(url, key=key)
-    await generator.open()
+async def opened(
+    url: str, options: str = "", key: str = "", ca_file: Path | None = None
+) -> AsyncIterator[OpenAIGenerator]:
+    generator = OpenAIGenerator(f"openai+{url}/v1?model=m{options}", key=key, ca_file=ca_file)
     try:
+        await generator.open()
         yield generator
     finally:
         await generator.close()
 
 
 @asynccontextmanager
-async def served(server: Server, key: str = "", options: str = "") -> AsyncIterator[OpenAIGenerator]:
-    listening = await asyncio.start_server(server, "127.0.0.1", 0)
-    port = listening.sockets[0].getsockname()[1]
-    async with listening, opened(f"openai+http://127.0.0.1:{port}/v1?model=m{options}", key) as generator:
-        yield generator
+async def served(*replies: Reply, options: str = "") -> AsyncIterator[tuple[FaultServer, OpenAIGenerator]]:
+    async with FaultServer(*replies).on("/v1/models", SERVED) as server, opened(server.url, options) as generator:
+        server.requests.clear()
+        yield server, generator
 
 
-async def answer(generator: OpenAIGenerator) -> list[Fragment]:
+async def answered(generator: OpenAIGenerator) -> list[Fragment]:
     return [fragment async for fragment in generator.generate(ASKED, evidence())]
 
 
+async def text(*replies: Reply, options: str = "") -> str:
+    async with served(*replies, options=options) as (_, generator):
+        return "".join(fragment.text for fragment in await answered(generator))
+
+
+async def failure(*replies: Reply, options: str = "") -> Transient:
+    async with served(*replies, options=options) as (server, generator):
+        with pytest.raises(Transient) as raised:
+            await answered(generator)
+        assert server.url in raised.value.reason
+    return raised.value
+
+
 async def test_the_text_comes_as_it_is_written_and_the_usage_last() -> None:
-    server = Server(ANSWER)
-    async with served(server, key="s3cret") as generator:
-        fragments = await answer(generator)
-    assert [fragment.text for fragment in fragments] == ["In ", "1889.", ""]
+    async with served(IN_1889) as (server, generator):
+        fragments = await answered(generator)
+    assert [fragment.text for fragment in fragments] == ["In", " 1889.", ""]
     assert fragments[-1].usage is not None
     assert (fragments[-1].usage.prompt_tokens, fragments[-1].usage.completion_tokens) == (7, 2)
-    head, body = server.requests[0]
-    assert head.startswith(b"POST /v1/chat/completions ")
-    assert b"authorization: bearer s3cret" in head.lower()
-    sent = json.loads(body)
-    assert (sent["model"], sent["temperature"], sent["stream"]) == ("m", 0, True)
-    assert ASKED in sent["messages"][-1]["content"]
+    [request] = server.requests
+    assert (request.method, request.path) == ("POST", "/v1/chat/completions")
+    sent = request.json()
+    assert (sent["model"], sent["temperature"], sent["stream"], sent["max_tokens"]) == ("m", 0, True, 128)
+    assert ASKED in str(sent["messages"])
 
 
-async def test_reasoning_is_kept_apart() -> None:
-    server = Server((STREAM, delta(None, reasoning_content="Hm, let me see."), delta("In 1889."), DONE, END))
-    async with served(server) as generator:
-        assert "".join(fragment.text for fragment in await answer(generator)) == "In 1889."
+async def test_a_model_that_continues_text_gets_a_prompt_instead_of_a_chat() -> None:
+    said = event({"choices": [{"text": " In 1889.", "index": 0, "finish_reason": "stop"}]})
+    async with served(stream(said, DONE), options="&api=completions&max_tokens=9") as (server, generator):
+        fragments = await answered(generator)
+    assert "".join(fragment.text for fragment in fragments) == "In 1889."
+    [request] = server.requests
+    sent = request.json()
+    assert request.path == "/v1/completions"
+    assert sent["max_tokens"] == 9
+    assert str(sent["prompt"]).endswith(f"Question: {ASKED}\nAnswer:")
+    assert "\nQuestion:" in cast("list[str]", sent["stop"])
+
+
+async def test_where_the_server_counts_no_tokens_none_are_invented() -> None:
+    async with served(stream(delta("In 1889."), told())) as (_, generator):
+        *_, last = await answered(generator)
+    assert last.usage is not None
+    assert (last.usage.prompt_tokens, last.usage.completion_tokens) == (0, 0)
+
+
+async def test_line_ends_that_only_unicode_knows_end_no_event() -> None:
+    said = 'data: {"choices": [{"delta": {"content": "a\u2028b\x85c"}, "finish_reason": "stop"}]}\r\n\r\n'
+    half = len(said.encode()) // 2
+    assert await text(stream(said.encode()[:half], said.encode()[half:], DONE)) == "a\u2028b\x85c"
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+async def test_reasoning_that_the_server_keeps_apart_is_not_passed_on(field: str) -> None:
+    assert await text(stream(delta(None, **{field: "Hm, let me see."}), delta("In 1889."), COUNTED)) == "In 1889."
+
+
+async def test_reasoning_between_tags_is_not_passed_on() -> None:
+    pieces = [delta(piece) for piece in ("<th", "ink>Hm, <b>", " 1887?</thi", "nk>\n\n", "In 1889.")]
+    assert await text(stream(*pieces, COUNTED)) == "In 1889."
+
+
+@pytest.mark.parametrize("thought", [delta("<think>Hm, let me"), delta("", reasoning="Hm, let me")])
+async def test_a_model_that_only_reasons_says_to_allow_it_more(thought: bytes) -> None:
+    async with served(stream(thought, told("length"))) as (_, generator):
+        with pytest.raises(Poison, match="raise max_tokens="):
+            await answered(generator)
+
+
+async def test_reasoning_whose_end_alone_is_marked_is_what_the_deployment_must_change() -> None:
+    thought = stream(delta("Let me see.\n</th"), delta("ink>\n\nIn 1889."), COUNTED)
+    assert "reasoning parser" in (await failure(thought)).reason
+
+
+async def test_an_answer_ends_where_it_begins_to_repeat_itself_and_the_server_is_told() -> None:
+    again = [delta("The tower was "), delta("built in 1889. ")] * 3
+    async with served(stream(*again, Step.WAIT)) as (server, generator):
+        assert "".join(part.text for part in await answered(generator)) == "The tower was built in 1889."
+        await server.hung_up.wait()
 
 
 @pytest.mark.parametrize(
     ("reply", "wait_s"),
     [
-        (status("429 Too Many Requests", "busy", "Retry-After: 7"), 7.0),
-        (status("503 Service Unavailable", "Loading model", "Retry-After: soon"), None),
-        (status("500 Internal Server Error", "oops"), None),
+        (busy(), None),
+        (busy(retry_after="7"), 7.0),
+        (busy(503, retry_after="Sat, 21 Nov 1998 10:00:30 GMT"), 0.0),
+        (busy(503, retry_after="soon", body={"error": {"message": "Loading model"}}), None),
+        (answer("oops", 500), None),
+        (html(502), None),
+        (faults.HANG_UP, None),
+        (faults.RESET, None),
     ],
 )
-async def test_a_busy_or_failing_server_is_transient(reply: tuple[bytes], wait_s: float | None) -> None:
-    async with served(Server(reply)) as generator:
-        with pytest.raises(Transient) as raised:
-            await answer(generator)
-    assert raised.value.retry_after_s == wait_s
+async def test_a_busy_or_failing_server_is_transient(reply: Reply, wait_s: float | None) -> None:
+    error = await failure(reply)
+    assert error.retry_after_s == wait_s
 
 
 @pytest.mark.parametrize(
     ("reply", "remedy"),
     [
-        (status("400 Bad Request", "no such role"), "no such role"),
-        (status("401 Unauthorized"), "check the key"),
-        (status("404 Not Found", "unknown model"), "model="),
+        (answer({"error": "expired"}, 401), "set generator_key"),
+        (answer({"error": "The model `m` does not exist"}, 404), "change generator's model="),
+        (answer("Not Found", 404, "text/plain"), "correct generator"),
+        (answer("no such field", 400), "check generator"),
+        (html(), "correct generator"),
     ],
 )
-async def test_a_refused_request_is_poison_with_what_to_do(reply: tuple[bytes], remedy: str) -> None:
-    async with served(Server(reply)) as generator:
-        with pytest.raises(Poison, match=remedy):
-            await answer(generator)
+async def test_what_is_deployed_wrongly_keeps_questions_waiting(reply: Reply, remedy: str) -> None:
+    assert remedy in (await failure(reply)).reason
 
 
-async def test_a_server_that_is_not_there_is_transient() -> None:
-    [port] = free_ports(1)
-    async with opened(f"openai+http://127.0.0.1:{port}/v1?model=m") as generator:
-        with pytest.raises(Transient, match=str(port)):
-            await answer(generator)
-        with pytest.raises(Transient):
-            await generator.check()
+async def test_a_refused_question_is_poison_only_where_the_server_takes_another() -> None:
+    async with served(answer("content policy", 400), IN_1889) as (server, generator):
+        with pytest.raises(Poison, match=r"content policy.*ask in other words"):
+            await answered(generator)
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize(
-    "reply",
+    ("reply", "problem"),
     [
-        (STREAM, delta("In "), HANG_UP),
-        (STREAM, delta("In "), END),
-        (STREAM, delta("In "), said(error={"message": "out of memory"}), END),
-        (STREAM, delta("In "), b"9\r\ndata: {x\n\r\n", END),
+        (stream(delta("In "), Step.HANG_UP), "hung up"),
+        (stream(delta("In "), Step.RESET), "hung up"),
+        (stream(delta("In "), end=False), "hung up"),
+        (stream(delta("In ")), "in the middle"),
+        (stream(delta("In "), event({"error": {"message": "out of memory"}})), "out of memory"),
+        (stream(delta("In "), b'error: {"code": 500, "message": "oops"}\n\n'), "oops"),
+        (stream(delta("In "), told("abort")), "abort"),
+        (stream(b"data: {x\n\n"), "no JSON"),
+        (stream(event([])), "no JSON object"),
+        (stream(event({"choices": [{"delta": {"content": 7}}]})), "shape"),
+        (stream(event({"choices": {"delta": "x"}})), "shape"),
+        (stream(event({"choices": [{"delta": "x"}]})), "shape"),
+        (stream(event({})), "shape"),
+        (stream(delta("In "), told(usage={"prompt_tokens": -1})), "shape"),
+        (answer({"choices": [{"message": {"content": "In 1889."}}]}), "in the middle"),
     ],
 )
-async def test_an_answer_that_breaks_off_is_transient(reply: Sequence[bytes]) -> None:
-    async with served(Server(reply)) as generator:
-        with pytest.raises(Transient):
-            await answer(generator)
+async def test_an_answer_that_breaks_off_or_has_another_shape_is_transient(reply: Reply, problem: str) -> None:
+    async with served(reply) as (server, generator):
+        with pytest.raises(Transient, match=problem) as raised:
+            await answered(generator)
+        assert server.url in raised.value.reason
 
 
-async def test_a_connection_that_the_server_had_given_up_is_replaced_without_a_word() -> None:
-    server = Server(ANSWER, (HANG_UP,), ANSWER)
-    async with served(server) as generator:
-        first, second = await answer(generator), await answer(generator)
-    assert first == second
-    assert len(server.requests) == 3
+@pytest.mark.parametrize("reply", [faults.HANG, stream(delta("In "), Step.WAIT)])
+async def test_a_server_that_hangs_is_given_up(reply: Reply, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("processors.backends.openai.SILENCE_TIMEOUT_S", 0.2)
+    assert "did not answer in time" in (await failure(reply)).reason
+
+
+async def test_an_answer_that_the_server_withholds_is_poison() -> None:
+    async with served(stream(delta("In "), told("content_filter"))) as (_, generator):
+        with pytest.raises(Poison, match="content_filter"):
+            await answered(generator)
+
+
+async def test_a_server_that_is_not_there_waits_and_stops_no_start() -> None:
+    address = nobody()
+    async with opened(address) as generator:
+        with pytest.raises(Transient, match="refuses connections"):
+            await answered(generator)
+        with pytest.raises(Transient, match=address):
+            await generator.check()
+
+
+async def test_a_model_that_is_replaced_under_way_is_noticed() -> None:
+    def by(model: str) -> Reply:
+        said = {"choices": [{"delta": {"content": "In 1889."}, "finish_reason": "stop"}], "model": model}
+        return stream(event(said))
+
+    async with served(by("m-2026-11"), by("other"), by("other"), by("third")) as (server, generator):
+        for _ in range(3):
+            await answered(generator)
+        with pytest.raises(Transient, match="'third' now: set generator's model=") as raised:
+            await answered(generator)
+        assert server.url in raised.value.reason
 
 
 async def test_closing_the_answer_hangs_up_so_that_the_server_stops() -> None:
-    server = Server((STREAM, delta("In "), WAIT))
-    async with served(server) as generator:
+    async with served(stream(delta("In "), Step.WAIT)) as (server, generator):
         fragments = generator.generate(ASKED, evidence())
-        assert (await anext(fragments)).text == "In "
+        assert (await anext(fragments)).text == "In"
         await fragments.aclose()
-        await asyncio.wait_for(server.hung_up.wait(), 5)
+        await server.hung_up.wait()
+
+
+TOO_LONG = answer({"error": {"type": "exceed_context_size_error"}}, 400)
 
 
 async def test_a_prompt_beyond_the_model_s_context_is_sent_again_with_less_evidence() -> None:
-    full = status("400 Bad Request", '{"error": {"type": "exceed_context_size_error"}}')
-    server = Server(full, full, ANSWER)
-    async with served(server) as generator:
+    async with served(TOO_LONG, answer("too large", 413), IN_1889) as (server, generator):
         fragments = [part async for part in generator.generate(ASKED, [passage("word " * 2000)])]
-    assert fragments[0].text == "In "
-    sizes = [len(body) for _, body in server.requests]
+    assert fragments[0].text == "In"
+    sizes = [len(request.body) for request in server.requests]
     assert sizes[0] > sizes[1] > sizes[2]
 
 
-async def test_a_context_too_small_for_any_evidence_is_poison() -> None:
-    full = status("400 Bad Request", "maximum context length is 16 tokens")
-    async with served(Server(full)) as generator:
+@pytest.mark.parametrize(
+    "replies", [[TOO_LONG], [stream(delta("In "), event({"error": {"message": "context is full"}}))]]
+)
+async def test_a_context_too_small_for_the_question_is_poison(replies: Sequence[Reply]) -> None:
+    async with served(*replies) as (_, generator):
         with pytest.raises(Poison, match="too small a context"):
-            await answer(generator)
+            await answered(generator)
 
 
-async def test_a_server_s_other_models_are_named_where_ours_is_missing() -> None:
-    body = json.dumps({"data": [{"id": "other"}]})
-    async with served(Server(status("200 OK", body))) as generator:
-        with pytest.raises(Poison, match="other"):
-            await generator.check()
+@pytest.mark.parametrize(
+    ("models", "code", "remedy"),
+    [
+        (answer({"data": [{"id": "other"}]}), "unknown-model", "'other'.*model="),
+        (answer("", 401), "unauthorized", "generator_key"),
+        (html(), "bad-answer", "It works!"),
+        (answer([]), "bad-url", "no OpenAI-compatible API"),
+        (answer({"models": []}), "bad-url", "no OpenAI-compatible API"),
+        (answer({"data": [7]}), "bad-url", "no OpenAI-compatible API"),
+        (answer("{", 200), "bad-url", "no OpenAI-compatible API"),
+    ],
+)
+async def test_a_server_that_is_not_what_the_settings_say_refuses_a_start(
+    models: Reply, code: str, remedy: str
+) -> None:
+    async with FaultServer(IN_1889).on("/v1/models", models) as server:
+        with pytest.raises(Poison, match=remedy) as refused:
+            async with opened(server.url):
+                pass
+    assert refused.value.code == code
+
+
+async def test_a_key_is_proven_at_the_start_because_some_servers_list_their_models_to_everybody() -> None:
+    async with FaultServer(answer(f"{KEY} is expired", 401, "text/plain")).on("/v1/models", SERVED) as server:
+        with pytest.raises(Poison, match=r"\*\*\* is expired; set generator_key"):
+            async with opened(server.url, key=KEY):
+                pass
+        server.on("*", IN_1889)
+        async with opened(server.url, key=KEY) as generator:
+            assert server.url in await generator.check()
+    assert {request.headers["authorization"] for request in server.requests} == {f"Bearer {KEY}"}
+
+
+async def test_a_certificate_that_nobody_vouches_for_refuses_a_start(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    async with FaultServer(IN_1889, tls=authority.server()).on("/v1/models", SERVED) as server:
+        with pytest.raises(Poison, match="ca_file"):
+            async with opened(server.url):
+                pass
+        async with opened(server.url, ca_file=authority.ca_file) as generator:
+            assert await answered(generator)
 
 
 async def test_before_it_is_open_a_generator_says_so() -> None:
     with pytest.raises(Transient, match="not open"):
-        await answer(OpenAIGenerator("openai+http://127.0.0.1:9/v1?model=m"))
+        await answered(OpenAIGenerator("openai+http://127.0.0.1:9/v1?model=m"))
 
 
-@pytest.mark.parametrize("query", ["", "?model=m&evidence_bytes=much", "?model=m&evidence_bytes=0"])
+@pytest.mark.parametrize(
+    "query", ["", "?model=m&evidence_bytes=much", "?model=m&max_tokens=0", "?model=m&api=responses", "?model=m&n=2"]
+)
 def test_a_url_that_cannot_work_is_refused_at_once(query: str) -> None:
     with pytest.raises(Poison, match="bad-url"):
         OpenAIGenerator(f"openai+http://127.0.0.1:9/v1{query}")
-
-
-@pytest.mark.parametrize("body", ["<html>It works!</html>", "[]", '{"models": []}', "7"])
-async def test_a_server_of_another_kind_is_recognised(body: str) -> None:
-    async with served(Server(status("200 OK", body))) as generator:
-        with pytest.raises(Poison, match="correct the URL") as refused:
-            await generator.check()
-    assert refused.value.code == "bad-url"
-
-
-async def test_an_event_that_is_no_object_is_the_server_s_failure() -> None:
-    async with served(Server((STREAM, b"9\r\ndata: []\n\r\n", END))) as generator:
-        with pytest.raises(Transient, match="no event"):
-            await answer(generator)
