@@ -68,7 +68,19 @@ class Backends:
 
             return TeiEmbedder(url, key=_clear(self.settings.embedder_key), ca_file=self.settings.ca_file)
 
-        return self._instances("embedder", {"embedded": embedded, "tei+http": tei, "tei+https": tei}, PooledEmbedder)
+        def triton(url: str) -> Embedder:
+            from processors.backends.triton import TritonEmbedder
+
+            return TritonEmbedder(url, key=_clear(self.settings.embedder_key), ca_file=self.settings.ca_file)
+
+        schemes = {
+            "embedded": embedded,
+            "tei+http": tei,
+            "tei+https": tei,
+            "triton+grpc": triton,
+            "triton+grpcs": triton,
+        }
+        return self._instances("embedder", schemes, PooledEmbedder)
 
     @cached_property
     def sparse(self) -> SparseEncoder | None:
@@ -102,7 +114,19 @@ class Backends:
 
             return TeiReranker(url, key=_clear(self.settings.reranker_key), ca_file=self.settings.ca_file)
 
-        return self._instances("reranker", {"embedded": embedded, "tei+http": tei, "tei+https": tei}, PooledReranker)
+        def triton(url: str) -> Reranker:
+            from processors.backends.triton import TritonReranker
+
+            return TritonReranker(url, key=_clear(self.settings.reranker_key), ca_file=self.settings.ca_file)
+
+        schemes = {
+            "embedded": embedded,
+            "tei+http": tei,
+            "tei+https": tei,
+            "triton+grpc": triton,
+            "triton+grpcs": triton,
+        }
+        return self._instances("reranker", schemes, PooledReranker)
 
     @cached_property
     def _sentence_vectors(self) -> "SentenceVectors":
@@ -115,15 +139,19 @@ class Backends:
         def openai(url: str) -> Generator:
             from processors.backends.openai import OpenAIGenerator
 
-            return OpenAIGenerator(url, key=_clear(self.settings.generator_key))
+            return OpenAIGenerator(url, key=_clear(self.settings.generator_key), ca_file=self.settings.ca_file)
+
+        def triton(url: str) -> Generator:
+            from processors.backends.triton_generator import TritonGenerator
+
+            return TritonGenerator(url, key=_clear(self.settings.generator_key), ca_file=self.settings.ca_file)
 
         from processors.backends.sentences import SentenceExtractor
 
+        schemes = {"openai+http": openai, "openai+https": openai, "triton+grpc": triton, "triton+grpcs": triton}
         return {
             "extractive": SentenceExtractor(self._sentence_vectors),
-            "generative": self._instances(
-                "generator", {"openai+http": openai, "openai+https": openai}, PooledGenerator
-            ),
+            "generative": self._instances("generator", schemes, PooledGenerator),
         }
 
     def _instances(
