@@ -106,8 +106,8 @@ class Settings(BaseSettings):
     objects: str = ""
     """Where documents over 512 KB travel: `file:///folder`, `s3://bucket/prefix`, ...; empty: `home/objects`."""
     embedder: Instances = "embedded://minilm-int8"
-    """`embedded://minilm-int8`, `embedded://minilm-fp32`, `embedded:///folder` with an ONNX model and tokenizer, or
-    `tei+http://host:port`."""
+    """`embedded://minilm-int8`, `embedded://minilm-fp32`, `embedded:///folder` with an ONNX model and tokenizer,
+    `tei+http://host:port` or `triton+grpc://host:port/model`."""
     embedder_key: SecretStr | None = None
     index: str = ""
     """`milvus+http://host:port/collection`; empty: the local stack's."""
@@ -116,10 +116,10 @@ class Settings(BaseSettings):
     """`tei+http://host:port` with a SPLADE model: weighs terms for an index whose server has no BM25; empty: none."""
     sparse_key: SecretStr | None = None
     reranker: Instances = "embedded://minilm"
-    """`embedded://minilm` or `tei+http://host:port`."""
+    """`embedded://minilm`, `tei+http://host:port` or `triton+grpc://host:port/model`."""
     reranker_key: SecretStr | None = None
     generator: Instances = ""
-    """`openai+http://host:port/v1?model=name`; empty: the local stack's."""
+    """`openai+http://host:port/v1?model=name` or `triton+grpc://host:port/model`; empty: the local stack's."""
     generator_key: SecretStr | None = None
     ca_file: Path | None = None
     """PEM file of a private authority that servers over TLS may show, beside the public ones."""

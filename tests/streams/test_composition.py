@@ -17,7 +17,11 @@ from streams.settings import Settings
         ("parser", "embedded://unstructured?pdf=hi_res", "embedded://unstructured, embedded://unstructured?pdf=hires"),
         ("reranker", "embedded://minilm-l6", "embedded://minilm"),
         ("index", "qdrant://host", "milvus+http://, milvus+https://"),
-        ("embedder", "tei://host:8080", "embedded://, tei+http://, tei+https://"),
+        (
+            "embedder",
+            "tei://host:8080",
+            "embedded://, tei+http://, tei+https://, triton+grpc://, triton+grpcs://",
+        ),
         ("sparse", "http://host:8080", "tei+http://, tei+https://"),
     ],
 )
@@ -38,3 +42,10 @@ def test_keys_travel_in_settings_of_their_own_and_never_in_urls(port: str) -> No
 
 def test_without_a_sparse_encoder_there_is_none() -> None:
     assert Backends(Settings()).sparse is None
+
+
+def test_triton_stands_behind_three_ports() -> None:
+    url = "triton+grpc://127.0.0.1:8001/model"
+    backends = Backends(Settings(embedder=url, reranker=url, generator=url))
+    made = (backends.embedder, backends.reranker, backends.generators["generative"])
+    assert [type(each).__name__ for each in made] == ["TritonEmbedder", "TritonReranker", "TritonGenerator"]
