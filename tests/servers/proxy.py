@@ -126,6 +126,8 @@ class FaultProxy:
                 abort(caller)
         finally:
             caller.close()
+            if self._tls:
+                caller.transport.abort()  # a TLS connection waits for the other side to say that it closes, too
             if server is not None:
                 server.close()
 
