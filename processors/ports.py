@@ -60,6 +60,16 @@ class Probed(Protocol):
         ...
 
 
+@runtime_checkable
+class Truncates(Protocol):
+    """A backend that cuts texts over its model's longest input. Optional; a worker tells in its log what was cut."""
+
+    @property
+    def truncated(self) -> int:
+        """How many texts were cut so far."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Element:
     """A structural unit of a document, in reading order."""

@@ -30,6 +30,7 @@ from processors.ports import (
 )
 from schemas import AnswerMode, Chunk, ChunksEmbedded, Document, DocumentId, Passage, Tenant, Usage
 from streams.pipelines import Ports
+from streams.truncation import truncated
 
 KIND = "openinference.span.kind"
 TEXTS = "headwater.texts"
@@ -123,6 +124,10 @@ class Traced(Generic[P]):
 
     async def check(self) -> str:
         return await self.port.check()
+
+    @property
+    def truncated(self) -> int:
+        return truncated(self.port)
 
 
 class TracedParser(Traced[Parser]):

@@ -3,7 +3,6 @@
 import asyncio
 import dataclasses
 import logging
-import random
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -12,8 +11,10 @@ from typing import Any, TypeVar
 from opentelemetry.trace import Tracer
 
 from processors.errors import Poison, Transient
-from processors.ports import Index, Port
+from processors.ports import Port
+from processors.upsert import Upsert
 from schemas import SchemaError, decode
+from streams.comparable import check_comparable
 from streams.composition import Backends
 from streams.pipelines import Ports, ingest, query
 from streams.runtime.clock import SystemClock
@@ -30,15 +31,15 @@ from streams.runtime.retry import Retry
 from streams.runtime.segments import Segment, hosted, segments
 from streams.runtime.work import Work
 from streams.settings import Settings
+from streams.sweeping import keep_sweeping
 from streams.tail import Tail
 from streams.topics import CANCELLATIONS, MAX_RECORD_BYTES
 from streams.traced import TracedPorts
+from streams.truncation import Truncations
 from streams.wiring import Topic
 
 log = logging.getLogger("headwater.worker")
 
-SWEEP_EVERY_S = 5.0
-"""Superseded chunks stay this long at most beyond the index's staleness bound."""
 GRACE_S = 10.0
 """What is in hand may take this long to finish after SIGTERM: Kubernetes kills after 30 s."""
 
@@ -63,8 +64,8 @@ class Worker:
         self._cancelled = Cancelled(self._clock)
         self._broker = KafkaBroker(settings.kafka_config, max_record_bytes=MAX_PRODUCED_BYTES)
         try:
-            traced = TracedPorts(ports or Backends(settings), tracer, content=settings.trace_content)
-            self._segments = _hosted(settings, stages, traced)
+            self._ports = TracedPorts(ports or Backends(settings), tracer, content=settings.trace_content)
+            self._segments = _hosted(settings, stages, self._ports)
             self._consumer = faust_options(settings.kafka_config)
         except ValueError as error:
             raise ConfigError(str(error)) from error
@@ -87,18 +88,22 @@ class Worker:
             await self._consume(engine, stop)
 
     async def _consume(self, engine: FaustEngine, stop: asyncio.Event) -> None:
-        sweeps = [asyncio.create_task(self._sweep(index)) for index in self._swept()]
+        truncations = Truncations(_ports(self._segments))
+        upserts = [stage.processor for segment in self._segments for stage in segment.stages if stage.name == "upsert"]
+        sweeps = [keep_sweeping(upsert.index) for upsert in upserts if isinstance(upsert, Upsert)]
+        chores = [asyncio.create_task(chore) for chore in (truncations.keep_telling(), *sweeps)]
         try:
             consuming = asyncio.create_task(engine.run(stop, on_ready=self._ready, grace_s=GRACE_S))
-            done, _ = await asyncio.wait({consuming, *sweeps}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({consuming, *chores}, return_when=asyncio.FIRST_COMPLETED)
             if consuming not in done:
                 stop.set()
             await consuming
             for task in done:
                 task.result()
         finally:
-            for sweep in sweeps:
-                sweep.cancel()
+            truncations.tell()
+            for chore in chores:
+                chore.cancel()
 
     async def _open(self, resources: AsyncExitStack) -> bool:
         try:
@@ -116,6 +121,8 @@ class Worker:
         for port in ports:
             resources.push_async_callback(port.close)
         await asyncio.gather(*(self._open_port(port) for port in ports))
+        if any(port is self._ports.embedder for port in ports):
+            await self._check_model()
         return True
 
     async def _open_port(self, port: Port) -> None:
@@ -123,6 +130,20 @@ class Worker:
             await self._patiently(port.open)
         except Poison as error:
             raise ConfigError(f"{type(port).__name__} does not open: {error.detail}") from error
+
+    async def _check_model(self) -> None:
+        """Raises ConfigError where the embedder's vectors cannot be compared with those in the index."""
+        index, address = self._ports.index, self._settings.index_url
+        hosted = any(port is index for port in _ports(self._segments))
+        try:
+            if not hosted:
+                await self._open_port(index)
+            await self._patiently(lambda: check_comparable(self._ports.embedder, index, address=address))
+        except Poison as error:
+            raise ConfigError(error.detail) from error
+        finally:
+            if not hosted:
+                await index.close()
 
     async def _check_topics(self) -> None:
         """Raises ConfigError where a topic is missing: a consumer would wait for it in silence."""
@@ -175,19 +196,6 @@ class Worker:
                 log.warning("unreadable cancellation", extra={"offset": record.offset, "reason": str(error)})
             else:
                 self._cancelled.add(event.query_id)
-
-    def _swept(self) -> Sequence[Index]:
-        upserts = [stage for segment in self._segments for stage in segment.stages if stage.name == "upsert"]
-        return [stage.processor.index for stage in upserts if hasattr(stage.processor, "index")]
-
-    async def _sweep(self, index: Index) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_EVERY_S * (0.5 + random.random()))  # noqa: S311 - spreads workers out
-            try:
-                await index.sweep()
-            except (Transient, Poison) as error:
-                # What nobody sees may lie there longer; documents and receipts must not wait for it.
-                log.warning("sweep postponed", extra={"reason": str(error)})
 
     def _ready(self) -> None:
         stages = [stage.name for segment in self._segments for stage in segment.stages]

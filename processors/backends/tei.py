@@ -85,15 +85,11 @@ class TeiEmbedder(_Tei):
     """
 
     _setting, _kind = "embedder", "embedding"
-    _dimensions = 0
+    _model, _dimensions = "", 0
 
     @property
     def model(self) -> str:
-        fingerprint = self._server.info.fingerprint
-        if not self._options:
-            return fingerprint
-        prompts = orjson.dumps(sorted(self._options.items()))
-        return f"{fingerprint}/{hashlib.blake2b(prompts, digest_size=3).hexdigest()}"
+        return self._model
 
     @property
     def dimensions(self) -> int:
@@ -104,6 +100,10 @@ class TeiEmbedder(_Tei):
             await self._server.open()
             for role in ROLES:
                 self._dimensions = (await self._lists.probe(self._ask(role))).shape[0]
+        self._model = self._server.info.fingerprint
+        if self._options:  # vectors of other prompts are other vectors
+            prompts = orjson.dumps(sorted(self._options.items()))
+            self._model += f"/{hashlib.blake2b(prompts, digest_size=3).hexdigest()}"
 
     async def embed(self, texts: Sequence[str], *, role: Role) -> Vectors:
         if not texts:

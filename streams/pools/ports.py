@@ -9,6 +9,7 @@ from processors.errors import Transient
 from processors.ports import Embedder, Fragment, Generator, Port, Reranker, Role, Vectors
 from schemas import AnswerMode, Passage
 from streams.pools.pool import Pool
+from streams.truncation import truncated
 
 P = TypeVar("P", bound=Port)
 
@@ -30,6 +31,10 @@ class Pooled(Generic[P]):
 
     async def check(self) -> str:
         return await self.pool.check()
+
+    @property
+    def truncated(self) -> int:
+        return sum(truncated(member.port) for member in self.pool.roster.members)
 
 
 class PooledEmbedder(Pooled[Embedder]):

@@ -1,5 +1,6 @@
 """A worker as its supervisor sees it: the ready line, the drain on SIGTERM, the exit codes."""
 
+import asyncio
 import json
 import re
 import signal
@@ -13,9 +14,11 @@ import pytest
 from confluent_kafka import Producer
 from opentelemetry.trace import NoOpTracer
 
+from processors.backends.milvus import MilvusIndex
 from streams import provisioning
 from streams.settings import Settings
 from streams.worker import ConfigError, Worker
+from tests.processors.happenings import embedded, slices
 
 pytestmark = pytest.mark.stack
 PATIENCE_S = 60.0
@@ -97,3 +100,17 @@ def test_wrong_settings_end_with_code_2(stack: Settings, tmp_path: Path, stages:
     _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2
     assert reason in json.loads(errors.splitlines()[-1])["reason"]
+
+
+@pytest.mark.parametrize("stages", ["embed", "retrieve"])
+async def test_a_worker_whose_model_is_not_the_collection_s_refuses_to_start(deployment: Settings, stages: str) -> None:
+    index = MilvusIndex(f"{deployment.index_url}_{uuid4().hex[:8]}")
+    settings = deployment.model_copy(update={"index": f"{deployment.index_url.rpartition('/')[0]}/{index.name}"})
+    await index.open()
+    try:
+        await index.write(await embedded(slices(["one"])[0]))
+        with pytest.raises(ConfigError, match=f"minilm-int8-.*/{index.name} come from 'hashed-words': set `embedder`"):
+            await Worker(settings, (stages,), tracer=NoOpTracer()).run(asyncio.Event())
+    finally:
+        await index.drop()
+        await index.close()
