@@ -3,43 +3,44 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import typer
+
 from streams.cli.reporting import one_line
 
 if TYPE_CHECKING:
     from streams.pools.states import InstanceState, WorkerPools
 
+TEXTS = ("pool", "worker", "instance", "state")
 NUMBERS = ("tier", "weight", "share", "in flight", "ms", "p95", "errors")
 
 
 def show(workers: "Sequence[WorkerPools]") -> None:
-    """A row for each instance of each worker; nothing where no worker has a pool."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
+    """A row for each instance of each worker, and why some get no calls; nothing where no worker has a pool."""
     if not workers:
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("pool", "worker", "instance", "state", *NUMBERS):
-        table.add_column(heading, justify="right" if heading in NUMBERS else "left")
-    troubled = []
+    rows, troubled = [(*TEXTS, *NUMBERS)], []
     for worker in workers:
         for pool in worker.pools:
             for instance in pool.instances:
-                table.add_row(pool.port, str(worker.pid), *_row(instance))
+                rows.append((pool.port, str(worker.pid), *_row(instance)))
                 if instance.why:
                     troubled.append(f"{instance.url}: {instance.why}")
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(table)
+    # Not through rich, which folds a table that is wider than the terminal until it says nothing.
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.ljust(width) if place < len(TEXTS) else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        typer.echo("  ".join(cells))
     for line in dict.fromkeys(troubled):
-        console.print(one_line(line), markup=False)
+        typer.echo(one_line(line))
 
 
-def _row(instance: "InstanceState") -> list[str]:
-    colour = "green" if instance.state == "closed" else "yellow" if instance.state == "draining" else "red"
-    return [
-        one_line(instance.url).replace("[", r"\["),
-        f"[{colour}]{instance.state}[/]",
+def _row(instance: "InstanceState") -> tuple[str, ...]:
+    return (
+        one_line(instance.url),
+        instance.state,
         str(instance.tier),
         f"{instance.weight:g}",
         f"{instance.share:.0%}",
@@ -47,7 +48,7 @@ def _row(instance: "InstanceState") -> list[str]:
         _ms(instance.ewma_ms),
         _ms(instance.p95_ms),
         str(instance.errors),
-    ]
+    )
 
 
 def _ms(value: float | None) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from processors.errors import Poison, Transient
 
@@ -58,8 +58,8 @@ async def by_dns(host: str, port: int) -> frozenset[str]:
 
 
 def _without_option(parts: SplitResult) -> SplitResult:
-    rest = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name != RESOLVE]
-    return parts._replace(query=urlencode(rest, safe="/:"))
+    rest = [option for option in parts.query.split("&") if option.partition("=")[0] != RESOLVE]
+    return parts._replace(query="&".join(rest))
 
 
 def _bracketed(address: str) -> str:

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from processors.backends.onnx import OnnxEmbedder
 from processors.errors import Poison
 from streams.composition import Backends, UnknownBackend
+from streams.pools.ports import PooledEmbedder, PooledGenerator
 from streams.settings import Settings
 
 
@@ -49,3 +51,17 @@ def test_triton_stands_behind_three_ports() -> None:
     backends = Backends(Settings(embedder=url, reranker=url, generator=url))
     made = (backends.embedder, backends.reranker, backends.generators["generative"])
     assert [type(each).__name__ for each in made] == ["TritonEmbedder", "TritonReranker", "TritonGenerator"]
+
+
+def test_one_url_is_a_backend_and_several_are_a_pool() -> None:
+    alone = Backends(Settings(embedder="embedded://minilm-int8")).embedder
+    pooled = Backends(Settings(embedder=("embedded://minilm-int8", "embedded://minilm-int8?threads=1"))).embedder
+    named = Backends(Settings(generator="openai+http://vllm:8000/v1?model=m&resolve=all")).generators["generative"]
+    assert isinstance(alone, OnnxEmbedder)
+    assert isinstance(pooled, PooledEmbedder)
+    assert isinstance(named, PooledGenerator)
+
+
+def test_each_url_of_a_pool_must_name_a_backend() -> None:
+    with pytest.raises(UnknownBackend, match="no backend for 'tie:"):
+        _ = Backends(Settings(embedder=("embedded://minilm-int8", "tie://host"))).embedder

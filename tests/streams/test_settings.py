@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
-from streams.settings import LocalStack, Settings
+from streams.settings import Instance, LocalStack, Settings
 
 
 def test_the_environment_gives_the_same_settings_in_another_folder(
@@ -47,3 +47,34 @@ def test_commands_find_the_stack_of_their_environment_from_any_folder(
 def test_a_relative_home_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert Settings(home=Path("here")).environment["HEADWATER_HOME"] == str(tmp_path / "here")
+
+
+def test_a_pool_is_the_same_in_a_child_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "headwater.toml").write_text(
+        'embedder = ["tei+http://a:1", {url = "tei+http://b:1", weight = 2, tier = 1}]\ngenerator = "openai+http://c:1"\n'
+    )
+    settings = Settings()
+    named = (Instance(url="tei+http://a:1"), Instance(url="tei+http://b:1", weight=2, tier=1))
+    assert settings.instances("embedder") == named
+    assert settings.instances("generator") == (Instance(url="openai+http://c:1"),)
+    (tmp_path / "headwater.toml").unlink()
+    for name, value in settings.environment.items():
+        monkeypatch.setenv(name, value)
+    assert settings.environment["HEADWATER_GENERATOR"] == "openai+http://c:1"
+    assert Settings().instances("embedder") == named
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ("[]", "names no instance"),
+        ('["x://a", "x://a"]', "'x://a' is named twice"),
+        ('[{"url": "x://a", "weight": 0}]', "greater than 0"),
+        ('[{"url": "x://a", "wieght": 2}]', "wieght"),
+    ],
+)
+def test_a_pool_that_cannot_work_is_refused(monkeypatch: pytest.MonkeyPatch, wrong: str, reason: str) -> None:
+    monkeypatch.setenv("HEADWATER_RERANKER", wrong)
+    with pytest.raises(ValidationError, match=reason):
+        Settings()

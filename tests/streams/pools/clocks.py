@@ -28,10 +28,15 @@ class SteppedClock:
     async def pass_time(self, seconds: float) -> None:
         """Move on, waking each sleeper at its time, and let what it does come to rest."""
         until = self.at + seconds
+        await _rest()
         while self._sleepers and self._sleepers[0][0] <= until:
             self.at, _, woken = heapq.heappop(self._sleepers)
             if not woken.done():
                 woken.set_result(None)
-            for _ in range(20):
-                await asyncio.sleep(0)
+            await _rest()
         self.at = until
+
+
+async def _rest() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
