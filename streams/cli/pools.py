@@ -18,7 +18,8 @@ def show(workers: "Sequence[WorkerPools]") -> None:
     """A row for each instance of each worker, and why some get no calls; nothing where no worker has a pool."""
     if not workers:
         return
-    rows, troubled = [(*TEXTS, *NUMBERS)], []
+    rows: list[tuple[str, ...]] = [(*TEXTS, *NUMBERS)]
+    troubled: list[str] = []
     for worker in workers:
         for pool in worker.pools:
             for instance in pool.instances:
