@@ -80,8 +80,8 @@ class Endpoints:
             raise empty("`inputs.sentences`")
         spent = Spent()
         inputs = [texts["source_sentence"], *texts["sentences"]]
+        self.work.check_size(len(inputs))
         async with self.work.counted(batch=True):
-            self.work.check_size(len(inputs))
             vectors = await self._vectors(inputs, _parameters(given["parameters"]), spent, None)
         source, *others = vectors
         lengths = [float(np.linalg.norm(source) * np.linalg.norm(each)) for each in others]
@@ -138,9 +138,9 @@ class Endpoints:
         inputs = given["inputs"]
         batch = isinstance(inputs, list)
         sequences: list[Input] = list(inputs) if isinstance(inputs, list) else [inputs]  # type: ignore[list-item]
-        self.work.require("pairs")
         spent = Spent()
-        async with self.work.counted(batch=batch):
+        # TEI counts a single request that went well as a second request, and not as a success.
+        async with self.work.counted(batch=batch, success="te_request_success" if batch else "te_request_count"):
             if batch:
                 self.work.check_size(len(sequences))
             logits = await self.work.judge(sequences, _parameters(given), spent)
@@ -208,14 +208,9 @@ class Endpoints:
     ) -> list[Floats]:
         if dimensions == 0:
             raise invalid("`dimensions` should be positive", "validation")
-        states = await self.work.embed(inputs, parameters, spent, "embedding")
-        vectors = [pool(each, self.work.flags.pooling) for each in states]
-        if isinstance(dimensions, int):
-            if dimensions > len(vectors[0]):
-                too_big = "`dimensions` should be smaller than the maximum embedding dimension."
-                raise invalid(too_big, "validation")
-            vectors = [each[:dimensions] for each in vectors]
-        return vectors
+        assert dimensions is None or isinstance(dimensions, int)
+        states = await self.work.embed(inputs, parameters, spent, "embedding", dimensions=dimensions)
+        return [pool(each, self.work.flags.pooling)[:dimensions] for each in states]
 
 
 def _listed(inputs: object) -> tuple[list[Input], bool]:

@@ -51,7 +51,8 @@ class Engine:
     def __init__(self, model: MiniLm, flags: Flags) -> None:
         self._model = model
         self._flags = flags
-        self._free = flags.max_concurrent_requests
+        self.free = flags.max_concurrent_requests
+        """Permits that nobody holds."""
         self._queue: deque[_Entry] = deque()
         self._arrived = asyncio.Event()
         self._channel: asyncio.Queue[_Command] = asyncio.Queue(CHANNEL)
@@ -71,6 +72,9 @@ class Engine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._executor.shutdown()
 
+    def failed(self, refusal: Refusal) -> None:
+        self.counts[f'te_request_failure{{err="{refusal.counted}"}}'] += 1
+
     @property
     def queued(self) -> int:
         return len(self._queue)
@@ -78,13 +82,13 @@ class Engine:
     @contextmanager
     def permits(self, count: int = 1) -> Iterator[None]:
         """One for each text, at once or not at all; a caller that goes away gives them back."""
-        if count > self._free:
+        if count > self.free:
             raise overloaded()
-        self._free -= count
+        self.free -= count
         try:
             yield
         finally:
-            self._free += count
+            self.free += count
 
     async def compute(self, encoding: Encoding, *, pooled: bool = True) -> Computed:
         entry = _Entry(encoding, pooled, asyncio.get_running_loop().create_future())

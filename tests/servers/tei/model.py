@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,9 @@ class MiniLm:
         self._session = _session(str(self._files.graph), flags.threads)
         self._inputs = {put.name for put in self._session.get_inputs()}
 
-    @cached_property
+    @property
     def tokenizer(self) -> Any:
-        tokenizer = Tokenizer.from_file(str(self._files.tokenizer))
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        return tokenizer
+        return _tokenizer(str(self._files.tokenizer))
 
     @property
     def labels(self) -> list[str]:
@@ -135,6 +132,15 @@ def _files(flags: Flags) -> ModelFiles:
     return locate(f"embedded://minilm-{flags.weights}", cache=Path(".headwater/models"))
 
 
+@cache
+def _tokenizer(file: str) -> Any:
+    tokenizer = Tokenizer.from_file(file)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+@cache
 def _session(graph: str, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))

@@ -41,19 +41,24 @@ class Tei:
         self.process.wait()
 
 
+def command(*flags: str) -> list[str]:
+    """What starts one; it ends, too, when its standard input does."""
+    return [sys.executable, "-m", "tests.servers.tei", "--parent", *flags]
+
+
 @contextmanager
 def tei(*flags: str, port: int = 0) -> Iterator[Tei]:
     """A stand-in with these flags on a free port, ready; ended when the block does.
 
     `tei("--model", "minilm-reranker", "--api-key", "k")`; see `flags.py`. Give `port` to come back where another was.
     """
-    command = [sys.executable, "-m", "tests.servers.tei", "--parent", "--port", str(port), *flags]
-    with subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    line = command("--port", str(port), *flags)
+    with subprocess.Popen(line, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
             address = process.stdout.readline().strip()
             if not address:
-                raise RuntimeError(f"the stand-in did not start: exit status {process.wait()}; {' '.join(command)}")
+                raise RuntimeError(f"the stand-in did not start: exit status {process.wait()}; {' '.join(line)}")
             yield Tei(int(address.rpartition(":")[2]), process)
         finally:
             process.kill()

@@ -122,7 +122,7 @@ class Server:
         except Unreadable as error:
             return web.Response(status=error.status, text=error.message)
         except Refusal as refusal:
-            self.engine.counts[f'te_request_failure{{err="{refusal.counted}"}}'] += 1
+            self.engine.failed(refusal)
             return web.Response(status=refusal.status, body=_refused(request.path, refusal), content_type=JSON)
         return _json(answer)
 
@@ -152,6 +152,7 @@ class Server:
         headers.pop("Server", None)
         if response.content_type == "application/octet-stream":
             headers.pop("Content-Type", None)
+        headers.setdefault("Content-Length", "0")
         headers["vary"] = VARY
         headers["access-control-allow-origin"] = "*"
         if self._ending:

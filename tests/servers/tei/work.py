@@ -11,7 +11,7 @@ from tests.servers.tei.encoding import Encoder, Encoding, Input, Side
 from tests.servers.tei.engine import Computed, Engine
 from tests.servers.tei.flags import Flags
 from tests.servers.tei.model import Floats, MiniLm
-from tests.servers.tei.refusals import Refusal, empty, too_many, wrong_model
+from tests.servers.tei.refusals import Refusal, empty, invalid, too_many, wrong_model
 
 Kind = Literal["embedding", "sparse", "pairs"]
 WRONG_MODEL = {
@@ -82,11 +82,11 @@ class Work:
             raise wrong_model(WRONG_MODEL[kind])
 
     @asynccontextmanager
-    async def counted(self, *, batch: bool) -> AsyncIterator[None]:
+    async def counted(self, *, batch: bool, success: str = "te_request_success") -> AsyncIterator[None]:
         label = 'method="batch"' if batch else 'method="single"'
         self.count("te_request_count", label)
         yield
-        self.count("te_request_success", label)
+        self.count(success, label)
 
     def check_size(self, count: int, *, what: str = "Input validation error: `inputs`") -> None:
         if not count:
@@ -95,37 +95,63 @@ class Work:
             raise too_many(count, self.flags.max_client_batch_size)
 
     async def embed(
-        self, inputs: Sequence[Input], parameters: Parameters, spent: Spent, kind: Kind, *, pooled: bool = True
+        self,
+        inputs: Sequence[Input],
+        parameters: Parameters,
+        spent: Spent,
+        kind: Kind,
+        *,
+        pooled: bool = True,
+        dimensions: int | None = None,
     ) -> list[Floats]:
         """The model's output for each input. All permits are taken first; the first bad input decides the refusal."""
-        with self.engine.permits(len(inputs)):
+
+        async def one(encoding: Encoding | Refusal) -> Floats:
             self.require(kind)
-            return await self._all(inputs, parameters, spent, "te_embed", pooled=pooled)
+            done = await self._compute(encoding, spent, "te_embed", pooled=pooled)
+            if dimensions and dimensions > done.output.shape[-1]:
+                too_big = "`dimensions` should be smaller than the maximum embedding dimension."
+                raise invalid(too_big, "validation")
+            self.count("te_embed_success")
+            return done.output
+
+        with self.engine.permits(len(inputs)):
+            encodings = await asyncio.to_thread(self._encode, inputs, parameters, spent)
+            return self._outputs(await asyncio.gather(*map(one, encodings), return_exceptions=True))
 
     async def judge(self, inputs: Sequence[Input], parameters: Parameters, spent: Spent) -> list[Floats]:
         """Logits. Permits are taken one by one, and those that got one are computed before any refusal is given."""
 
         async def one(given: Input) -> Floats:
             with self.engine.permits():
-                return (await self._all([given], parameters, spent, "te_predict", pooled=True))[0]
+                self.require("pairs")
+                encodings = await asyncio.to_thread(self._encode, [given], parameters, spent)
+                done = await self._compute(encodings[0], spent, "te_predict", pooled=True)
+                self.count("te_predict_success")
+                return done.output
 
-        return _first_refusal(await asyncio.gather(*map(one, inputs), return_exceptions=True))
+        return self._outputs(await asyncio.gather(*map(one, inputs), return_exceptions=True))
 
-    async def _all(
-        self, inputs: Sequence[Input], parameters: Parameters, spent: Spent, name: str, *, pooled: bool
-    ) -> list[Floats]:
-        encodings = await asyncio.to_thread(self._encode, inputs, parameters, spent)
+    async def _compute(self, encoding: Encoding | Refusal, spent: Spent, name: str, *, pooled: bool) -> Computed:
+        self.count(f"{name}_count")
+        if isinstance(encoding, Refusal):
+            raise encoding
+        done = await self.engine.compute(encoding, pooled=pooled)
+        spent.characters += encoding.characters
+        spent.tokens += len(encoding.ids)
+        spent.queued_s.append(done.queued_s)
+        spent.inference_s.append(done.inference_s)
+        return done
 
-        async def one(encoding: Encoding | Refusal) -> Floats:
-            self.count(f"{name}_count")
-            if isinstance(encoding, Refusal):
-                raise encoding
-            done = await self.engine.compute(encoding, pooled=pooled)
-            self.count(f"{name}_success")
-            _note(spent, encoding, done)
-            return done.output
-
-        return _first_refusal(await asyncio.gather(*map(one, encodings), return_exceptions=True))
+    def _outputs(self, results: Sequence[Floats | BaseException]) -> list[Floats]:
+        """All of them, or the first refusal; each of the others counts as a failure, too."""
+        errors = [result for result in results if isinstance(result, BaseException)]
+        for error in errors[1:]:
+            if isinstance(error, Refusal):
+                self.engine.failed(error)
+        if errors:
+            raise errors[0]
+        return [result for result in results if not isinstance(result, BaseException)]
 
     def _encode(self, inputs: Sequence[Input], parameters: Parameters, spent: Spent) -> list[Encoding | Refusal]:
         truncate = self.flags.auto_truncate if parameters.truncate is None else parameters.truncate
@@ -141,22 +167,6 @@ class Work:
                 found.append(refusal)
             spent.tokenization_s.append(time.perf_counter() - started)
         return found
-
-
-def _first_refusal(results: Sequence[Floats | BaseException]) -> list[Floats]:
-    outputs = []
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-        outputs.append(result)
-    return outputs
-
-
-def _note(spent: Spent, encoding: Encoding, done: Computed) -> None:
-    spent.characters += encoding.characters
-    spent.tokens += len(encoding.ids)
-    spent.queued_s.append(done.queued_s)
-    spent.inference_s.append(done.inference_s)
 
 
 def _ms(seconds: float) -> str:
