@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from processors.backends.chat_templates import TEMPLATES
+from processors.backends.chat_templates import TEMPLATES, Until
 from processors.backends.http import at_start
 from processors.backends.triton_client import ANSWER_TIMEOUT_S, TritonModel
 from processors.backends.triton_dialects import Reading, Speaker, recognise
@@ -17,7 +17,6 @@ from processors.backends.triton_url import TritonUrl
 from processors.backends.written import Written
 from processors.errors import Poison, Transient
 from processors.ports import Fragment
-from processors.prompts import messages
 from schemas import AnswerMode, Passage
 
 OPTIONS = {"evidence_bytes": 1_600, "max_tokens": 128}
@@ -27,7 +26,7 @@ OPTIONS = {"evidence_bytes": 1_600, "max_tokens": 128}
 class TritonGenerator:
     """Streams answers from `triton+grpc(s)://host:port/model`.
 
-    `?template=chatml` (or `llama3`) writes the prompt as the model was trained to read it; the servers apply no
+    `?template=chatml` (or `llama3`) writes the prompt as the model was trained to read it, for the servers apply no
     template. `&evidence_bytes=8000` lets a larger model read more of the passages, `&max_tokens=256` write more.
     Where a prompt exceeds the model's context, it is sent again with half the evidence.
     """
@@ -73,7 +72,7 @@ class TritonGenerator:
 
     async def generate(self, question: str, passages: Sequence[Passage]) -> AsyncGenerator[Fragment, None]:
         for share in (1, 2, 4, 8):
-            prompt = self._template(messages(question, passages, evidence_bytes=self._evidence_bytes // share))
+            prompt = self._template.render(question, passages, evidence_bytes=self._evidence_bytes // share)
             try:
                 async with aclosing(self._stream(prompt)) as fragments:
                     async for fragment in fragments:
@@ -90,21 +89,21 @@ class TritonGenerator:
             raise Transient(f"{self._triton.url} is not open")
         request_id, finished = uuid.uuid4().hex, False
         inputs = self._speaker.inputs(prompt, max_tokens=self._max_tokens)
-        reading, written = Reading(self._speaker.cumulative), Written()
+        reading, until, written = Reading(self._speaker.cumulative), Until(self._template.stops), Written()
         try:
             responses = self._triton.stream(inputs, self._speaker.outputs, request_id=request_id)
             async with aclosing(responses):
                 async for response in responses:
-                    if text := written.feed(reading.feed(response)):
+                    if text := written.feed(until.feed(reading.feed(response))):
                         yield Fragment(text=text)
-                    if written.complete:
+                    if until.found or written.complete:
                         break
                 else:
                     finished = True
         finally:
             if not finished:
                 await self._stop(request_id)
-        rest = written.feed(reading.end()) + written.end()
+        rest = written.feed(until.feed(reading.end()) + until.end()) + written.end()
         yield Fragment(text=rest, usage=reading.usage)
 
     async def _stop(self, request_id: str) -> None:

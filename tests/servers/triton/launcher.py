@@ -14,13 +14,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from string import Template
 
+from processors.backends.model_files import locate
 from streams.local import tether
 from streams.local.listeners import free_ports
+from tests.servers.llama import Llama, llama
 
 CHECKOUT = Path(__file__).parents[3]
 ENVIRONMENT = CHECKOUT / ".headwater" / "servers" / "triton"
 MISSING = "the real Triton is not installed: make servers"
 MODELS = Path(__file__).with_name("models")
+GENERATORS = ("vllm", "ensemble", "llmapi", "llmapi_whole")
 READY_S = 90.0
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -137,3 +140,20 @@ def serving(*models: str, options: Sequence[str] = (), **parameters: str) -> Ite
             yield server
         finally:
             server.stop()
+
+
+@contextmanager
+def everything(*further: str) -> Iterator[tuple[Triton, Llama]]:
+    """A server with the models that embed, rerank and generate, and what they generate with."""
+    minilm = locate("embedded://minilm-int8", cache=Path(".headwater/models"))
+    wheels = sysconfig.get_path("purelib")
+    with (
+        llama() as model,
+        serving(
+            *("embedding", "rerank", *GENERATORS, *further),
+            fingerprint=minilm.fingerprint(),
+            wheels=wheels,
+            llama=model.address,
+        ) as server,
+    ):
+        yield server, model

@@ -1,0 +1,26 @@
+"""A real Triton for the tests of its adapter, started once per run."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers.llama import Llama
+from tests.servers.triton.launcher import MISSING, Triton, available, everything
+
+
+@pytest.fixture(scope="session")
+def triton_and_llama() -> Iterator[tuple[Triton, Llama]]:
+    if not available():
+        pytest.skip(MISSING)
+    with everything("faulty", "counting", "stumbling") as both:
+        yield both
+
+
+@pytest.fixture
+def triton(triton_and_llama: tuple[Triton, Llama]) -> Triton:
+    return triton_and_llama[0]
+
+
+@pytest.fixture
+def llm(triton_and_llama: tuple[Triton, Llama]) -> Llama:
+    return triton_and_llama[1]

@@ -1,0 +1,43 @@
+"""A language model that says or fails what its questions tell it."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as triton
+
+from tests.servers.triton.models.llama import Streaming, given
+
+CONTEXT_BYTES = 1_000
+
+
+class TritonPythonModel(Streaming):
+    async def answer(self, request: Any) -> AsyncIterator[list[Any]]:
+        prompt = given(request, "text_input", b"").decode()
+        if told := re.search(r"say (\w+)", prompt):
+            for letter in told.group(1):
+                yield [_text(letter)]
+            return
+        if "at once" in prompt:
+            raise RuntimeError("out of memory")
+        if "narrow" in prompt and len(prompt) > CONTEXT_BYTES:
+            raise RuntimeError(f"The prompt (length {len(prompt)}) is longer than the maximum model length of 1000")
+        if "too narrow" in prompt:
+            raise RuntimeError("This model's maximum context length is 16 tokens")
+        if "before" in prompt:
+            await asyncio.sleep(30)
+        yield [_text("In ")]
+        if "amid" in prompt:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        if "hang" in prompt:
+            await asyncio.sleep(30)
+        if "without a text" in prompt:
+            yield []
+        yield [_text("18")]
+        yield [_text("89.")]
+
+
+def _text(text: str) -> Any:
+    return triton.Tensor("text_output", np.array([text.encode()], object))
