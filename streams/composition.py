@@ -97,7 +97,13 @@ class Backends:
         def milvus(url: str) -> Index:
             from processors.backends.milvus import MilvusIndex
 
-            return MilvusIndex(url, token=_clear(self.settings.index_token))
+            return MilvusIndex(
+                url,
+                token=_clear(self.settings.index_token),
+                ca_file=self.settings.ca_file,
+                encoder=self.sparse,
+                expected=self.settings.index_expected,
+            )
 
         return _backend("index", self.settings.index_url, {"milvus+http": milvus, "milvus+https": milvus})
 

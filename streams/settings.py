@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from processors.chunking import ChunkingRules
+from processors.index_plan import Expected
 from schemas import AnswerMode
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
@@ -110,8 +111,11 @@ class Settings(BaseSettings):
     `tei+http://host:port` or `triton+grpc://host:port/model`."""
     embedder_key: SecretStr | None = None
     index: str = ""
-    """`milvus+http://host:port/collection`; empty: the local stack's."""
+    """`milvus+http(s)://host:port/[database/]collection[?staleness_s=SECONDS]`; empty: the local stack's."""
     index_token: SecretStr | None = None
+    """`USER:PASSWORD` or an API key."""
+    index_expected: Expected = Field(default_factory=Expected)
+    """What `index plan` and the first write size the collections for: `rows`, `writers`, `memory_gib`."""
     sparse: str = ""
     """`tei+http://host:port` with a SPLADE model: weighs terms for an index whose server has no BM25; empty: none."""
     sparse_key: SecretStr | None = None

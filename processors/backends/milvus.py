@@ -2,42 +2,50 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from urllib.parse import urlsplit
+from pathlib import Path
 
 import numpy as np
 
-from processors.backends.milvus_client import MAX_ROWS, Row
+from processors.backends.http import at_start
+from processors.backends.milvus_address import MilvusAddress
+from processors.backends.milvus_client import MilvusClient, Row
+from processors.backends.milvus_expressions import (
+    all_rows_of,
+    among,
+    document_key,
+    of_tenant,
+    quoted,
+    rows_of,
+    visible,
+)
 from processors.backends.milvus_rows import (
     CHUNK_FIELDS,
     DELETED,
     HEAD_FIELDS,
     NEWEST,
     PASSAGE_FIELDS,
-    all_rows_of,
-    among,
     chunk_of,
     chunk_rows,
-    document_key,
     head_of,
     head_row,
     newest_row,
-    quoted,
-    rows_of,
-    visible,
 )
+from processors.backends.milvus_schema import Form
 from processors.backends.milvus_search import Live, by_document, dead_rows, is_live, live_rows, ranked
 from processors.backends.milvus_store import MilvusStore, Model
-from processors.errors import Poison, Transient
-from processors.ports import Head, Search, Stored, Vectors
+from processors.errors import Transient
+from processors.index_plan import Expected, layout
+from processors.ports import Head, Search, SparseEncoder, Stored, Vectors
 from schemas import Chunk, ChunksEmbedded, Document, DocumentId, Passage, Tenant
 
+STALENESS_S = 1.0
+"""Of a search on a cluster by default: five of its time ticks, so that none waits for one."""
 SWEEP_AFTER_S = 10.0
 """Beyond the staleness bound: longer than any search runs."""
 DOCUMENTS_PER_DELETE = 64
 """Named in one expression: one pass over the rows for all of them."""
 DOCUMENTS_PER_SWEEP = 512
 """So that a sweep after a large ingest stays short; the next one goes on."""
-PAGE_ROWS = MAX_ROWS
 CHUNKS_PER_LOOK_UP = 128
 """A larger document's vectors are read once for all its slices: 16 queries for 1,000 chunks cost 0.5 s of CPU."""
 CHUNKS_REMEMBERED, DOCUMENTS_REMEMBERED = 4_096, 2
@@ -45,44 +53,71 @@ CHUNKS_REMEMBERED, DOCUMENTS_REMEMBERED = 4_096, 2
 
 
 class MilvusIndex:
-    """An Index in a Milvus cluster or in Milvus Lite, at `milvus+http(s)://host:port/collection`."""
+    """An Index in a Milvus cluster or in Milvus Lite, at `milvus+http(s)://host:port/[database/]collection`.
 
-    def __init__(self, url: str, token: str = "", *, staleness_s: float = 0.0) -> None:
-        parts = urlsplit(url.removeprefix("milvus+"))
-        if "@" in parts.netloc:  # messages name the address, and reach producers and callers
-            raise Poison(
-                "bad-url", f"index: put USER:PASSWORD of {parts.hostname!r} into index_token, not into the URL"
-            )
-        self.name = parts.path.strip("/") or "headwater"
-        self.staleness_s = staleness_s
-        """How much older than its start a search's snapshot may be: 0 reads what is written."""
-        self._store = MilvusStore(f"{parts.scheme}://{parts.netloc}", self.name, token=token)
-        self._flipped: dict[str, float] = {}
-        """Documents to sweep, by the time of their last flip."""
+    `?staleness_s=SECONDS` bounds how far searches may lag behind writes: 0 makes each wait for everything that is
+    written, 200 to 400 ms on a cluster; the default is 1, and 0 for Milvus Lite, where it costs nothing.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str = "",
+        *,
+        ca_file: Path | None = None,
+        staleness_s: float | None = None,
+        encoder: SparseEncoder | None = None,
+        expected: Expected | None = None,
+    ) -> None:
+        address = MilvusAddress.parse(url)
+        self.name = address.collection
+        self.staleness_s = 0.0
+        """How much older than its start a search's snapshot may be: 0 reads what is written. Known after `open`."""
+        self._staleness_s = staleness_s if staleness_s is not None else address.staleness_s
+        self._encoder = encoder
+        self._client = MilvusClient(address.uri, token=token, database=address.database, ca_file=ca_file)
+        sized = expected or Expected()
+        self._store = MilvusStore(
+            self._client, self.name, layout=lambda dimensions: layout(sized, dimensions), encoder=encoder
+        )
+        self._flipped: dict[str, Head] = {}
+        """Documents to sweep, by their last flip."""
         self._vectors: dict[tuple[str, int, str], Mapping[str, Vectors]] = {}
         """Of large documents: their slices come one after another. Rows of a version never change."""
         self._looked = False
         """For what workers before this one left to sweep."""
 
     async def open(self) -> None:
-        await self._store.open()
+        with at_start():
+            if self._encoder is not None:
+                await self._encoder.open()
+            await self._client.open()
+        default = 0.0 if self._client.server.is_lite else STALENESS_S
+        self.staleness_s = default if self._staleness_s is None else self._staleness_s
 
     async def close(self) -> None:
-        await self._store.close()
+        await self._client.close()
+        if self._encoder is not None:
+            await self._encoder.close()
 
     async def check(self) -> str:
-        return await self._store.check()
+        with at_start():
+            return await self._store.check()
 
     async def model(self) -> str | None:
         return await self._store.fingerprint()
 
     async def drop(self) -> None:
         """Delete the collections with everything in them; for collections that were made to try a server."""
-        await self._store.drop()
+        await self._store.collections.drop()
 
     async def head(self, tenant: Tenant, document_id: DocumentId) -> Head | None:
-        rows = await self._heads(among("id", [document_key(tenant, document_id)]))
-        return head_of(rows[0]) if rows else None
+        document = document_key(tenant, document_id)
+        rows = await self._heads(among("id", [document]), self._snapshot_s())
+        found = [head_of(row) for row in rows]
+        if self.staleness_s and document in self._flipped:  # what this process wrote is newer than the bound
+            found.append(self._flipped[document])
+        return max(found, key=lambda head: (head.version, head.flipped_at), default=None)
 
     async def vectors(
         self, tenant: Tenant, document_id: DocumentId, text_hashes: Sequence[str], *, model: str
@@ -94,9 +129,10 @@ class MilvusIndex:
         found = self._vectors.get(key)
         if found is None:
             large = CHUNKS_PER_LOOK_UP < head.chunk_count <= CHUNKS_REMEMBERED
-            live = rows_of(tenant, document_id, version=head.rows_version, content=head.digest)
+            live = rows_of(tenant, document_id, self._form, version=head.rows_version, content=head.digest)
             wanted = live if large else f"{live} and {among('text_hash', text_hashes)}"
-            rows = await self._store.query(self._store.chunks, wanted, ("text_hash", "dense"))
+            fields = ("text_hash", "dense")
+            rows = await self._store.query(self._store.chunks, wanted, fields, snapshot_s=self._since(head))
             found = {row["text_hash"]: np.asarray(row["dense"], dtype=np.float32) for row in rows}
             if large:
                 self._vectors[key] = found
@@ -105,11 +141,15 @@ class MilvusIndex:
         return {text_hash: found[text_hash] for text_hash in text_hashes if text_hash in found}
 
     async def write(self, event: ChunksEmbedded) -> None:
-        await self._store.write_chunks(chunk_rows(event), Model(event.model, event.dimensions))
+        model = Model(event.model, event.dimensions)
+        await self._store.collections.prepare_chunks(model)
+        await self._store.write_chunks(chunk_rows(event, self._form.sets))
 
     async def count(self, document: Document) -> Stored:
-        version = rows_of(document.tenant, document.document_id, version=document.version, content=document.digest)
-        rows = await self._all(version, ("embedded",), chunks=document.chunk_count)
+        version = rows_of(
+            document.tenant, document.document_id, self._form, version=document.version, content=document.digest
+        )
+        rows = await self._store.query(self._store.chunks, version, ("embedded",), snapshot_s=None)
         return Stored(len(rows), sum(row["embedded"] for row in rows))
 
     async def flip(self, head: Head) -> None:
@@ -122,30 +162,32 @@ class MilvusIndex:
                 raise Transient(f"another writer moved the head of {head.document_id!r} to version {newest.version}")
         late = newest is not None and newest.version > head.version
         await self._store.write_heads([head_row(head)] if late else [head_row(head), newest_row(head)])
-        self._flipped[document] = head.flipped_at.timestamp()
+        self._flipped[document] = newest if late and newest is not None else head
 
     async def erase(self, tenant: Tenant, document_id: DocumentId, *, up_to_version: int) -> Mapping[str, int]:
-        rows = f"{all_rows_of(tenant, document_id)} and version <= {up_to_version}"
+        rows = f"{all_rows_of(tenant, document_id, self._form)} and version <= {up_to_version}"
         return {self.name: await self._store.delete(self._store.chunks, rows)}
 
     async def search(self, search: Search) -> Sequence[Passage]:
         if not await self._store.exists(self._store.chunks):
             return []
-        self._store.match(Model(search.model, search.vector.shape[0]))
+        self._store.collections.match(Model(search.model, search.vector.shape[0]))
         snapshot_us = (time.time() - self.staleness_s) * 1e6
         fetch = search.limit + max(10, search.limit // 5)
-        hits, live = await self._found(search, visible(search), fetch, snapshot_us)
+        expression = visible(search, self._form)
+        hits, live = await self._found(search, expression, fetch, snapshot_us)
         kept = [hit for hit in hits if is_live(hit, live)]
         if len(kept) < min(search.limit, len(hits)) and len(hits) >= fetch:
             # Superseded rows took the room of others: search once more, without those documents' dead rows. What was
             # decided holds, for a head may have been written in between; only a deletion counts at once.
-            hits, later = await self._found(search, f"{visible(search)} and not {dead_rows(live)}", fetch, snapshot_us)
+            hits, later = await self._found(search, f"{expression} and not {dead_rows(live)}", fetch, snapshot_us)
             deleted = {document: rows for document, rows in later.items() if rows.version == DELETED}
             kept = [hit for hit in hits if is_live(hit, {**later, **live, **deleted})]
-        return ranked(kept, search.vector)[: search.limit]
+        words = "bm25" if self._store.shape.words == "bm25" else "sparse"
+        return ranked(kept, search.vector, words)[: search.limit]
 
     async def heads(self, tenant: Tenant, *, limit: int = 1000) -> Sequence[Head]:
-        rows = await self._heads(f"{among('tenant', [tenant])} and document != {quoted(NEWEST)}")
+        rows = await self._heads(f"{of_tenant(tenant, self._form)} and document != {quoted(NEWEST)}", None)
         newest = (head_of(versions[0]) for versions in by_document(rows).values())
         live = (head for head in newest if head.rows_version is not None)
         return sorted(live, key=lambda head: head.document_id)[:limit]
@@ -154,8 +196,8 @@ class MilvusIndex:
         head = await self.head(tenant, document_id)
         if head is None or head.rows_version is None:
             return []
-        live = rows_of(tenant, document_id, version=head.rows_version, content=head.digest)
-        rows = await self._all(live, CHUNK_FIELDS, chunks=head.chunk_count)
+        live = rows_of(tenant, document_id, self._form, version=head.rows_version, content=head.digest)
+        rows = await self._store.query(self._store.chunks, live, CHUNK_FIELDS, snapshot_s=self._since(head))
         return sorted(map(chunk_of, rows), key=lambda chunk: chunk.ordinal)
 
     async def sweep(self) -> int:
@@ -163,29 +205,30 @@ class MilvusIndex:
             self._flipped = await self._left_behind() | self._flipped
             self._looked = True
         due = time.time() - self.staleness_s - SWEEP_AFTER_S
-        documents = [document for document, flipped_at in self._flipped.items() if flipped_at <= due]
+        documents = [document for document, head in self._flipped.items() if head.flipped_at.timestamp() <= due]
         swept = 0
         for start in range(0, min(len(documents), DOCUMENTS_PER_SWEEP), DOCUMENTS_PER_DELETE):
             some = documents[start : start + DOCUMENTS_PER_DELETE]
             swept += await self._sweep(some, due)
             for document in some:
-                if self._flipped.get(document, due) <= due:  # else it was flipped again meanwhile
-                    self._flipped.pop(document, None)
+                head = self._flipped.get(document)
+                if head is not None and head.flipped_at.timestamp() <= due:  # else it was flipped again meanwhile
+                    self._flipped.pop(document)
         await self._store.settle()
         return swept
 
-    async def _left_behind(self) -> dict[str, float]:
+    async def _left_behind(self) -> dict[str, Head]:
         """Documents with more than one head, or a deleted one: a worker may have died before it swept them."""
-        rows = await self._heads(f"document != {quoted(NEWEST)}")
+        rows = await self._heads(f"document != {quoted(NEWEST)}", None)
         return {
-            document: heads[0]["flipped_at_us"] / 1e6
+            document: head_of(heads[0])
             for document, heads in by_document(rows).items()
             if len(heads) > 1 or heads[0]["rows_version"] == DELETED
         }
 
     async def _sweep(self, documents: Sequence[str], due: float) -> int:
         dead, heads, repaired = [], [], []
-        for document, versions in by_document(await self._heads(among("document", documents))).items():
+        for document, versions in by_document(await self._heads(among("document", documents), None)).items():
             newest, *older = versions
             if newest["flipped_at_us"] / 1e6 > due:
                 continue
@@ -204,25 +247,38 @@ class MilvusIndex:
         self, search: Search, expression: str, fetch: int, snapshot_us: float
     ) -> tuple[Sequence[Row], Mapping[str, Live]]:
         """Rows that match, and which rows of each of their documents the search may show."""
-        hits = await self._store.hybrid_search(
-            vector=search.vector, text=search.text, expression=expression, limit=fetch, fields=PASSAGE_FIELDS
+        hits = await self._store.search(
+            vector=search.vector,
+            text=search.text,
+            expression=expression,
+            limit=fetch,
+            fields=PASSAGE_FIELDS,
+            snapshot_s=self._snapshot_s(),
         )
         documents = sorted({hit["document"] for hit in hits})
-        heads = await self._heads(among("document", documents)) if documents else []
+        if not documents:
+            return hits, {}
+        theirs = f"{of_tenant(search.tenant, self._form)} and {among('document', documents)}"
+        heads = await self._heads(theirs, self._snapshot_s())
         return hits, {document: live_rows(rows, snapshot_us) for document, rows in by_document(heads).items()}
 
     async def _decided(self, document: str) -> Head:
         """The newest of a document's heads, whatever a late writer made of the row that repeats it."""
-        [rows] = by_document(await self._heads(among("document", [document]))).values()
+        [rows] = by_document(await self._heads(among("document", [document]), None)).values()
         return head_of(rows[0])
 
-    async def _all(self, rows: str, fields: Sequence[str], *, chunks: int) -> list[Row]:
-        """All rows of a version of so many chunks, in as many queries as Milvus' limit makes necessary."""
-        found: list[Row] = []
-        for start in range(0, chunks, PAGE_ROWS):
-            page = f"{rows} and ordinal >= {start} and ordinal < {start + PAGE_ROWS}"
-            found += await self._store.query(self._store.chunks, page, fields)
-        return found
+    async def _heads(self, expression: str, snapshot_s: float | None) -> list[Row]:
+        return await self._store.query(self._store.heads, expression, HEAD_FIELDS, snapshot_s=snapshot_s)
 
-    async def _heads(self, expression: str) -> list[Row]:
-        return await self._store.query(self._store.heads, expression, HEAD_FIELDS)
+    @property
+    def _form(self) -> Form:
+        return self._store.collections.form
+
+    def _snapshot_s(self) -> float | None:
+        """Reads must see what was written until then; none: everything."""
+        return time.time() - self.staleness_s if self.staleness_s else None
+
+    def _since(self, head: Head) -> float | None:
+        """For reading a head's rows, which were written before it."""
+        snapshot_s = self._snapshot_s()
+        return None if snapshot_s is None else max(snapshot_s, head.flipped_at.timestamp())

@@ -1,34 +1,37 @@
-"""The only place that knows pymilvus: connecting, two schemas, and its errors in our words."""
+"""The only place that knows pymilvus: connecting, calling, and its errors in our words."""
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+import ssl
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from processors.backends.deferred_pandas import pandas_deferred
+from processors.backends.http import Misdeployed
+from processors.backends.milvus_errors import CollectionMissing, handshake, of_server
+from processors.backends.milvus_schema import (
+    MODEL_PROPERTY,
+    Index,
+    Server,
+    Sets,
+    Words,
+    chunks_schema,
+    heads_schema,
+    search_parameters,
+)
 from processors.errors import Poison, Transient
 from processors.ports import Vectors
 
 CALL_TIMEOUT_S = 10.0
 LOAD_TIMEOUT_S = 60.0
-MAX_VARCHAR_BYTES = 65_535
-"""What a Milvus VARCHAR holds at most."""
 MAX_ROWS = 16_384
 """What a Milvus query returns at most."""
-MODEL_PROPERTY = "headwater.model"
-"""A collection's property with the fingerprint of the model that all its vectors come from."""
-
-INDEXES: Mapping[str, tuple[str, str, Mapping[str, int]]] = {
-    "dense": ("HNSW", "COSINE", {"M": 16, "efConstruction": 128}),
-    "sparse": ("SPARSE_INVERTED_INDEX", "BM25", {}),
-    "anchor": ("FLAT", "L2", {}),
-}
-"""Kind, metric and parameters by field."""
 CREATION_POLLS, CREATION_POLL_S = 20, 0.1
 
-RATE_LIMIT, FORCE_DENY, NOT_FOUND, NOT_LOADED = 8, 9, 100, 101
-BAD_INPUT = frozenset({6, 1100, 1101})
-"""Illegal argument in Milvus Lite; parameter invalid and missing in a cluster."""
+REFUSED_BY_CLIENT = frozenset({"ParamError", "DataNotMatchException", "DataTypeNotMatchException"})
+"""Exceptions for what never left this process."""
 
 Row = dict[str, Any]
 
@@ -36,22 +39,34 @@ Row = dict[str, Any]
 class MilvusClient:
     """An asynchronous connection whose calls have a timeout and raise Transient or Poison only."""
 
-    def __init__(self, uri: str, *, token: str) -> None:
+    def __init__(self, uri: str, *, token: str, database: str = "", ca_file: Path | None = None) -> None:
         self.uri = uri
+        self.database = database
         self._token = token
+        self._ca_file = str(ca_file) if ca_file and uri.startswith("https:") else ""
         self._client: Any = None
         self._pymilvus: Any = None
-        self.version = ""
+        self.server = Server("")
 
-    async def open(self) -> None:
+    async def open(self, database: str | None = None) -> None:
+        """Connect to the database of the address, or to another one."""
         with pandas_deferred():
             import pymilvus
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs a traceback per failed attempt
         self._pymilvus = pymilvus
         # Servers close a connection that pings them while idle more often than every five minutes.
-        quiet = {"grpc.keepalive_permit_without_calls": False}
-        self._client = pymilvus.AsyncMilvusClient(uri=self.uri, token=self._token, grpc_options=quiet)
-        self.version = str(await self.call("get_server_version"))
+        options: dict[str, Any] = {"grpc_options": {"grpc.keepalive_permit_without_calls": False}}
+        if self._ca_file:
+            options["server_pem_path"] = self._ca_file
+        self._client = pymilvus.AsyncMilvusClient(
+            uri=self.uri, token=self._token, db_name=self.database if database is None else database, **options
+        )
+        try:
+            self.server = Server(str(await self.call("get_server_version")))
+        except Transient as error:
+            if not isinstance(error, Misdeployed) and self.uri.startswith("https:"):
+                await handshake(self.uri, self._ca_file or None)
+            raise
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -59,145 +74,182 @@ class MilvusClient:
             await client.close()
 
     @property
-    def is_lite(self) -> bool:
-        return "lite" in self.version
+    def types(self) -> Any:
+        """pymilvus, for its schemas and requests."""
+        return self._pymilvus
 
-    async def call(self, method: str, *arguments: Any, timeout_s: float = CALL_TIMEOUT_S, **options: Any) -> Any:
+    async def call(self, method: str, *arguments: Any, timeout_s: float | None = None, **options: Any) -> Any:
         """What pymilvus' `method` returns."""
         import grpc
 
+        timeout_s = CALL_TIMEOUT_S if timeout_s is None else timeout_s
+        about = f"milvus at {self.uri}: {method}"
         try:
-            return await getattr(self._client, method)(*arguments, timeout=timeout_s, **options)
+            async with asyncio.timeout(timeout_s + 1):  # pymilvus does not count the time that connecting takes
+                return await getattr(self._client, method)(*arguments, timeout=timeout_s, **options)
         except self._pymilvus.MilvusException as error:
-            raise self._translated(error, method) from error
-        except (grpc.RpcError, OSError) as error:
-            raise Transient(f"milvus at {self.uri}: {method}: {error or type(error).__name__}") from error
+            said = f"{about}: {error.message} (code {error.code})"
+            raise of_server(error, said, is_input=type(error).__name__ in REFUSED_BY_CLIENT) from error
+        except grpc.RpcError as error:
+            raise _of_transport(error, about) from error
+        except TimeoutError as error:
+            raise Transient(f"{about}: no answer in {timeout_s:.0f} s; is it overloaded or unreachable?") from error
+        except (OSError, ssl.SSLError) as error:
+            raise Transient(f"{about}: {str(error) or type(error).__name__}") from error
 
     async def hybrid_search(
-        self, collection: str, *, vector: Vectors, text: str, expression: str, limit: int, fields: Sequence[str]
+        self,
+        collection: str,
+        *,
+        vector: Vectors,
+        words: str | Mapping[int, float],
+        index: str,
+        expression: str,
+        limit: int,
+        fields: Sequence[str],
+        **consistency: Any,
     ) -> Sequence[Row]:
-        """The union of the `limit` nearest vectors and the `limit` best texts, each with its BM25 score as `distance`.
+        """The union of the `limit` nearest vectors and the `limit` best texts, the score of the words as `distance`.
 
-        Weight 0 for the dense route and no normalisation leave the exact BM25 score (0 where only the vector is near);
-        the dense score is exact too, from the returned vector. Milvus returns one fused score and nothing else.
+        Weight 0 for the dense route and no normalisation leave the exact score of the words (0 where only the vector
+        is near); the dense score is exact too, from the returned vector. Milvus returns one fused score and nothing
+        else.
         """
+        near = {"metric_type": "COSINE", "params": search_parameters(index, limit)}
+        alike = {"metric_type": "BM25" if isinstance(words, str) else "IP"}
         requests = [
-            self._pymilvus.AnnSearchRequest(
-                [vector], "dense", {"metric_type": "COSINE", "params": {"ef": max(64, 2 * limit)}}, limit, expression
-            ),
-            self._pymilvus.AnnSearchRequest([text], "sparse", {"metric_type": "BM25"}, limit, expression),
+            self._pymilvus.AnnSearchRequest([vector], "dense", near, limit, expression),
+            self._pymilvus.AnnSearchRequest([words], "sparse", alike, limit, expression),
         ]
         ranker = self._pymilvus.WeightedRanker(0.0, 1.0, norm_score=False)
-        found = await self.call("hybrid_search", collection, requests, ranker, 2 * limit, output_fields=list(fields))
+        options = {"output_fields": list(fields), **consistency}
+        found = await self.call("hybrid_search", collection, requests, ranker, 2 * limit, **options)
         return [{**hit["entity"], "id": hit["id"], "distance": hit["distance"]} for hit in found[0]]
+
+    async def dense_search(
+        self,
+        collection: str,
+        *,
+        vector: Vectors,
+        index: str,
+        expression: str,
+        limit: int,
+        fields: Sequence[str],
+        **consistency: Any,
+    ) -> Sequence[Row]:
+        """The `limit` nearest vectors."""
+        near = {"metric_type": "COSINE", "params": search_parameters(index, limit)}
+        options = {"anns_field": "dense", "search_params": near, "filter": expression, **consistency}
+        found = await self.call("search", collection, [vector], limit=limit, output_fields=list(fields), **options)
+        return [{**hit["entity"], "id": hit["id"]} for hit in found[0]]
 
     async def exists(self, collection: str) -> bool:
         return bool(await self.call("has_collection", collection))
 
-    async def load(self, collection: str) -> None:
+    async def describe(self, collection: str) -> Mapping[str, Any]:
+        """Of the collection behind an alias; `collection_name` is the name of that collection."""
+        described: Mapping[str, Any] = await self.call("describe_collection", collection)
+        return described
+
+    async def indexed(self, collection: str) -> dict[str, Mapping[str, Any]]:
+        """The indexes that are there, by field."""
+        names = await self.call("list_indexes", collection)
+        described = [await self.call("describe_index", collection, name) for name in names]
+        return {index["field_name"]: index for index in described if index}
+
+    async def load(self, collection: str, wanted: Mapping[str, Index]) -> None:
         """Make a collection searchable: index what whoever created it did not come to, and load it.
 
         A collection is not loaded after a restart of the server.
         """
-        indexed = await self.call("list_indexes", collection)
-        described = await self.call("describe_collection", collection)
-        wanted = {field["name"] for field in described["fields"]} & INDEXES.keys() - set(indexed)
+        there = await self.call("list_indexes", collection)
+        missing = wanted.keys() - set(there)
         # At once: pymilvus waits half a second for each.
-        await asyncio.gather(*(self._index(collection, field, *INDEXES[field]) for field in wanted))
+        await asyncio.gather(*(self._index(collection, field, *wanted[field]) for field in missing))
         await self.call("load_collection", collection, timeout_s=LOAD_TIMEOUT_S)
 
-    async def model(self, collection: str) -> tuple[str, int]:
-        """Fingerprint and dimensions that a collection of chunks was created for."""
-        described = await self.call("describe_collection", collection)
-        dense = next(field for field in described["fields"] if field["name"] == "dense")
-        return str(described["properties"].get(MODEL_PROPERTY, "")), int(dense["params"]["dim"])
-
-    async def create_chunks(self, collection: str, *, model: str, dimensions: int) -> None:
-        await self._create(collection, self._chunks_schema(dimensions), {MODEL_PROPERTY: model})
-
-    async def create_heads(self, collection: str) -> None:
-        await self._create(collection, self._heads_schema(), {})
-
-    async def _create(self, collection: str, schema: Any, properties: Mapping[str, str]) -> None:
-        """Create a collection; harmless when another worker does the same."""
-        options: dict[str, Any] = {"properties": dict(properties), "consistency_level": "Strong"}
+    async def keeps_functions(self, beside: str) -> bool:
+        """Whether a BM25 function survives the creation of a collection; tried on one of its own, which goes again."""
+        trial = f"{beside}_trial_{uuid.uuid4().hex[:8]}"
+        schema = chunks_schema(self._pymilvus, dimensions=2, words="bm25", sets="text")
+        await self.call("create_collection", trial, schema=schema)
         try:
-            await self.call("create_collection", collection, schema=schema, **options)
-        except (Transient, Poison):
-            for _ in range(CREATION_POLLS):  # the other one may not be done
-                if await self.exists(collection):
-                    return
-                await asyncio.sleep(CREATION_POLL_S)
-            raise
+            return bool((await self.describe(trial)).get("functions"))
+        finally:
+            await self.call("drop_collection", trial)
+
+    async def create_chunks(
+        self, collection: str, *, model: str, dimensions: int, words: Words, sets: Sets, shards: int, partitions: int
+    ) -> None:
+        schema = chunks_schema(self._pymilvus, dimensions=dimensions, words=words, sets=sets)
+        await self.create(collection, schema, {MODEL_PROPERTY: model}, shards=shards, partitions=partitions)
+
+    async def create_heads(self, collection: str, *, shards: int, partitions: int) -> None:
+        await self.create(collection, heads_schema(self._pymilvus), {}, shards=shards, partitions=partitions)
+
+    async def create(
+        self, collection: str, schema: Any, properties: Mapping[str, str], *, shards: int, partitions: int
+    ) -> None:
+        """Create a collection; harmless when another worker does the same."""
+        options: dict[str, Any] = {"num_shards": shards, "num_partitions": partitions, "properties": dict(properties)}
+        try:
+            await self.call("create_collection", collection, schema=schema, consistency_level="Strong", **options)
+        except (Transient, Poison) as error:
+            await self._unless(lambda: self.exists(collection), error)
+
+    async def point(self, alias: str, collection: str) -> None:
+        """Let `alias` name `collection` from now on; harmless when another worker does the same."""
+        there = await self.exists(alias)
+        try:
+            await self.call("alter_alias" if there else "create_alias", collection, alias)
+        except (Transient, Poison) as error:
+
+            async def pointed() -> bool:
+                return await self.exists(alias) and (await self.describe(alias))["collection_name"] == collection
+
+            await self._unless(pointed, error)
+
+    async def _unless(self, done: Callable[[], Awaitable[bool]], error: Transient | Poison) -> None:
+        """Raise `error` unless somebody else brings about what was wanted."""
+        for _ in range(CREATION_POLLS):  # the other one may not be done
+            if await done():
+                return
+            await asyncio.sleep(CREATION_POLL_S)
+        raise error
 
     async def _index(self, collection: str, field: str, kind: str, metric: str, params: Mapping[str, int]) -> None:
         index = self._client.prepare_index_params()
         index.add_index(field, index_name=field, index_type=kind, metric_type=metric, params=dict(params))
         try:
-            await self.call("create_index", collection, index)
+            await self.call("create_index", collection, index, timeout_s=LOAD_TIMEOUT_S)
         except (Transient, Poison):
             if field not in await self.call("list_indexes", collection):
                 raise
 
-    def _chunks_schema(self, dimensions: int) -> Any:
-        kind = self._pymilvus.DataType
-        schema = self._schema(
-            texts=("digest", "text_hash", "section", "title", "metadata", "readers", "labels"),
-            numbers=("ordinal", "page", "start", "end", "embedded"),
-        )
-        schema.add_field("text", kind.VARCHAR, max_length=MAX_VARCHAR_BYTES, enable_analyzer=True)
-        schema.add_field("dense", kind.FLOAT_VECTOR, dim=dimensions)
-        schema.add_field("sparse", kind.SPARSE_FLOAT_VECTOR)
-        bm25 = self._pymilvus.Function(
-            name="bm25",
-            function_type=self._pymilvus.FunctionType.BM25,
-            input_field_names=["text"],
-            output_field_names=["sparse"],
-        )
-        schema.add_function(bm25)
-        return schema
 
-    def _heads_schema(self) -> Any:
-        schema = self._schema(
-            texts=("digest", "model", "title", "media_type", "published_at"),
-            numbers=("rows_version", "previous_rows_version", "flipped_at_us", "chunk_count"),
-        )
-        # Milvus refuses a collection without a vector.
-        schema.add_field("anchor", self._pymilvus.DataType.FLOAT_VECTOR, dim=2)
-        return schema
+def consistency(snapshot_s: float | None) -> dict[str, Any]:
+    """Options of a read that sees at least what was written by `snapshot_s` (Unix time); none: all that is written.
 
-    def _schema(self, *, texts: Sequence[str], numbers: Sequence[str]) -> Any:
-        kind = self._pymilvus.DataType
-        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field("id", kind.VARCHAR, max_length=64, is_primary=True)
-        schema.add_field("tenant", kind.VARCHAR, max_length=64, is_partition_key=True)
-        schema.add_field("document", kind.VARCHAR, max_length=64)
-        schema.add_field("version", kind.INT64)
-        for name in ("document_id", *texts):
-            schema.add_field(name, kind.VARCHAR, max_length=MAX_VARCHAR_BYTES)
-        for name in numbers:
-            schema.add_field(name, kind.INT64)
-        return schema
+    The latter waits for the server's next time tick, 200 to 400 ms.
+    """
+    if snapshot_s is None:
+        return {"consistency_level": "Strong"}
+    return {"consistency_level": "Customized", "guarantee_timestamp": int(max(0.0, snapshot_s) * 1000) << 18}
 
-    def _translated(self, error: Any, method: str) -> Poison | Transient:
-        said = f"milvus at {self.uri}: {method}: {error.message} (code {error.code})"
-        if error.code == NOT_FOUND:
-            return CollectionMissing(said)
-        if error.code == NOT_LOADED:
-            return NotLoaded(said)
-        client_side = type(error) is not self._pymilvus.MilvusException and error.code not in (RATE_LIMIT, FORCE_DENY)
-        bad_input = error.code in BAD_INPUT or error.is_input_error or client_side
-        unavailable = "server unavailable" in error.message or isinstance(
-            error, self._pymilvus.MilvusUnavailableException
-        )
-        if unavailable:
+
+def _of_transport(error: Any, about: str) -> Transient:
+    code = getattr(error.code(), "name", "") if callable(getattr(error, "code", None)) else ""
+    details = error.details() if callable(getattr(error, "details", None)) else str(error)
+    said = f"{about}: {details} ({code or type(error).__name__})"
+    match code:
+        case "UNIMPLEMENTED":
+            return Misdeployed("too-old", f"{said}: is this Milvus, and 2.4 or later?")
+        case "UNAUTHENTICATED" | "PERMISSION_DENIED":
+            return Misdeployed("unauthorized", f"{said}: correct index_token (USER:PASSWORD or an API key)")
+        case "RESOURCE_EXHAUSTED":
+            return Transient(f"{said}: the message is larger than the server takes, or it is overloaded")
+        case _:
             return Transient(f"{said}: is it running, and does the index URL name it?")
-        return Poison("index-refused", said) if bad_input else Transient(said)
 
 
-class CollectionMissing(Transient):
-    """The collection was dropped behind our back; the next write creates it again."""
-
-
-class NotLoaded(Transient):
-    """The server restarted and has not loaded the collection."""
+__all__ = ["MAX_ROWS", "CollectionMissing", "MilvusClient", "Row", "consistency"]

@@ -1,4 +1,4 @@
-"""Events, heads and passages as Milvus rows, and the filter expressions over them."""
+"""Events, heads and passages as Milvus rows."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import orjson
 
-from processors.backends.milvus_client import MAX_VARCHAR_BYTES, Row
+from processors.backends.milvus_client import Row
+from processors.backends.milvus_expressions import EVERYBODY, document_key, label_token, reader_token, tokens
+from processors.backends.milvus_schema import MAX_SET, MAX_VARCHAR_BYTES, Sets
 from processors.errors import Poison
-from processors.ports import Head, Search
-from schemas import Chunk, ChunksEmbedded, DocumentId, Passage, Scalar, Tenant, digest
+from processors.ports import Head
+from schemas import Chunk, ChunksEmbedded, Passage, digest
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DELETED = 0
@@ -38,12 +40,7 @@ HEAD_FIELDS = (
 )
 
 
-def document_key(tenant: Tenant, document_id: DocumentId) -> str:
-    """A document's name in filters: 32 hex digits, so that no id needs quoting or a length limit."""
-    return digest((tenant, document_id))
-
-
-def chunk_rows(event: ChunksEmbedded) -> list[Row]:
+def chunk_rows(event: ChunksEmbedded, sets: Sets) -> list[Row]:
     """One row per chunk of a slice. Poison where a text does not fit a field."""
     about = event.document
     document = document_key(about.tenant, about.document_id)
@@ -56,8 +53,8 @@ def chunk_rows(event: ChunksEmbedded) -> list[Row]:
         "digest": about.digest,
         "title": about.title,
         "metadata": _fitting("metadata", orjson.dumps(dict(about.metadata)).decode()),
-        "readers": tokens(reader_token(reader) for reader in about.readers),
-        "labels": tokens(label_token(field, value) for field, value in about.metadata.items()),
+        "readers": _set("readers", [reader_token(reader) for reader in about.readers], sets, none=[EVERYBODY]),
+        "labels": _set("labels", [label_token(field, value) for field, value in about.metadata.items()], sets),
     }
     # An ordinal that occurs twice in a slice would be an error on a server; the last one counts.
     rows = {
@@ -151,59 +148,12 @@ def head_of(row: Mapping[str, Any]) -> Head:
     )
 
 
-def reader_token(reader: str) -> str:
-    return digest(("reader", reader))
-
-
-def label_token(field: str, value: Scalar) -> str:
-    """Equal for equal values: 2 and 2.0 are one number, but "2" is a text and True is neither."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return digest(("label", field, type(value).__name__, str(value)))
-
-
-def tokens(items: Any) -> str:
-    """A set of hex tokens in one text, each found by `like "%|token|%"`; empty for none.
-
-    Milvus Lite evaluates array and JSON filters row by row (1.2 s over 50,000 rows), this form in bulk.
-    """
-    joined = "|".join(sorted(set(items)))
-    return f"|{joined}|" if joined else ""
-
-
-def quoted(value: str) -> str:
-    """The only way a value gets into an expression: a string literal that ends nowhere but at its end."""
-    escapes = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-    return '"' + "".join(escapes.get(character, character) for character in value) + '"'
-
-
-def among(field: str, values: Sequence[str]) -> str:
-    return f"{field} in [{', '.join(quoted(value) for value in values)}]"
-
-
-def rows_of(tenant: Tenant, document_id: DocumentId, *, version: int, content: str) -> str:
-    """One version's rows; `content` excludes what an abandoned writer left of another text under the same version."""
-    return f"{all_rows_of(tenant, document_id)} and version == {version} and digest == {quoted(content)}"
-
-
-def all_rows_of(tenant: Tenant, document_id: DocumentId) -> str:
-    return f"tenant == {quoted(tenant)} and document == {quoted(document_key(tenant, document_id))}"
-
-
-def visible(search: Search) -> str:
-    """What a search may see: its tenant, documents its principals may read, metadata as its filters say."""
-    clauses = [f"tenant == {quoted(search.tenant)}"]
-    readers = [_contains("readers", reader_token(principal)) for principal in search.principals]
-    clauses.append(" or ".join(['readers == ""', *readers]))
-    for field, wanted in search.filters.items():
-        values = wanted if isinstance(wanted, tuple) else (wanted,)
-        labels = [_contains("labels", label_token(field, value)) for value in values]
-        clauses.append(" or ".join(labels) or "version < 0")
-    return " and ".join(f"({clause})" for clause in clauses)
-
-
-def _contains(field: str, token: str) -> str:
-    return f"{field} like {quoted(f'%|{token}|%')}"
+def _set(name: str, items: Sequence[str], sets: Sets, none: Sequence[str] = ()) -> str | list[str]:
+    if sets == "text":
+        return _fitting(name, tokens(items))
+    if len(items) > MAX_SET:
+        raise Poison("too-large-for-index", f"{name} has {len(items):,} entries; at most {MAX_SET:,} fit")
+    return sorted(set(items)) or list(none)
 
 
 def _fitting(what: str, text: str) -> str:

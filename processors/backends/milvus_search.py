@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from processors.backends.milvus_client import Row
-from processors.backends.milvus_rows import DELETED, passage_of, quoted
+from processors.backends.milvus_expressions import quoted
+from processors.backends.milvus_rows import DELETED, passage_of
 from processors.ports import Vectors
 from schemas import Passage
 
@@ -55,17 +56,23 @@ def dead_rows(live: Mapping[str, Live]) -> str:
     ).join("()")
 
 
-def ranked(hits: Sequence[Row], vector: Vectors) -> list[Passage]:
-    """Weighted sum of both scores, each standardised over the candidates."""
+def ranked(hits: Sequence[Row], vector: Vectors, words: str) -> list[Passage]:
+    """Best first, by the weighted sum of both scores, each standardised over the candidates.
+
+    `words` names the score of the words, where the hits have one.
+    """
     if not hits:
         return []
     dense = np.asarray([hit["dense"] for hit in hits], dtype=np.float32) @ vector
-    bm25 = np.abs(np.asarray([hit["distance"] for hit in hits], dtype=np.float32))  # some versions give it negative
-    fused = DENSE_WEIGHT * _standardised(dense) + (1 - DENSE_WEIGHT) * _standardised(bm25)
+    if "distance" in hits[0]:
+        alike = np.abs(np.asarray([hit["distance"] for hit in hits], dtype=np.float32))  # some versions negate BM25
+        fused = DENSE_WEIGHT * _standardised(dense) + (1 - DENSE_WEIGHT) * _standardised(alike)
+        scores = [{words: round(float(score), 6)} for score in alike]
+    else:
+        scores = [dict[str, float]() for _ in hits]
+        fused = _standardised(dense)
     return [
-        passage_of(
-            hits[i], {"dense": round(float(dense[i]), 6), "bm25": round(float(bm25[i]), 6), "fused": float(fused[i])}
-        )
+        passage_of(hits[i], {"dense": round(float(dense[i]), 6), **scores[i], "fused": float(fused[i])})
         for i in np.argsort(-fused, kind="stable")
     ]
 

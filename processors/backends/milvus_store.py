@@ -1,42 +1,37 @@
-"""Two collections in Milvus, created on the first write, loaded when needed, of one embedding model."""
+"""Rows in and out of Milvus, at the consistency that each call needs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from processors.backends.milvus_client import MAX_ROWS, CollectionMissing, MilvusClient, NotLoaded, Row
-from processors.errors import Poison
-from processors.ports import Vectors
+from processors.backends.milvus_client import MAX_ROWS, MilvusClient, Row, consistency
+from processors.backends.milvus_collections import MilvusCollections, Model
+from processors.backends.milvus_errors import CollectionMissing, NotLoaded
+from processors.backends.milvus_schema import Shape
+from processors.errors import Poison, Transient
+from processors.index_plan import Layout
+from processors.ports import SparseEncoder, Vectors
 
 FLUSH_ROWS = 1_024
 """Milvus Lite scans unflushed rows in Python: 1,000 of them cost a search 190 ms. A flush takes 60 ms and holds up
 reads, so a write only flushes when very many have gathered."""
 SETTLE_ROWS = 64
 """And between writes when these have."""
+HEX = "0123456789abcdef"
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
-    fingerprint: str
-    dimensions: int
-
-    def __str__(self) -> str:
-        return f"{self.fingerprint!r} ({self.dimensions} dimensions)"
-
-
 class MilvusStore:
-    """Rows in and out of `chunks` and `heads`; reads of what was never written give nothing."""
+    """Rows of `chunks` and `heads`; reads of what was never written give nothing."""
 
-    def __init__(self, uri: str, collection: str, *, token: str) -> None:
-        self.chunks = collection
-        self.heads = f"{collection}_heads"
-        self._client = MilvusClient(uri, token=token)
-        self._loaded: set[str] = set()
-        self._model = Model("", 0)
-        self._creating = asyncio.Lock()
+    def __init__(
+        self, client: MilvusClient, collection: str, *, layout: Callable[[int], Layout], encoder: SparseEncoder | None
+    ) -> None:
+        self.client = client
+        self.collections = MilvusCollections(client, collection, layout=layout, has_encoder=encoder is not None)
+        self.chunks, self.heads = self.collections.chunks, self.collections.heads
+        self._encoder = encoder
         self._writing = asyncio.Lock()
         self._unflushed = 0
         self._wrote = False
@@ -44,81 +39,61 @@ class MilvusStore:
         self._cold = True
         """Whether a search would have to build what the last flush or start left to build."""
 
-    async def open(self) -> None:
-        await self._client.open()
-
-    async def close(self) -> None:
-        await self._client.close()
+    @property
+    def shape(self) -> Shape:
+        return self.collections.shape
 
     async def check(self) -> str:
-        about = f"{await self._client.call('get_server_version')}, collection {self.chunks!r}"
+        about = f"{self.client.server.version}, collection {self.chunks!r}"
         if not await self.exists(self.chunks):
             return f"{about}: nothing written yet"
         statistics = await self._call("get_collection_stats", self.chunks)
-        return f"{about}: {statistics['row_count']} rows by {self._model}"
+        return f"{about}: {statistics['row_count']} rows by {self.collections.model}{self._warning()}"
 
     async def exists(self, collection: str) -> bool:
-        """Whether anything was written to the collection yet; if so, it is loaded now."""
-        if collection in self._loaded:
-            return True
-        if not await self._client.exists(collection):
-            return False
-        await self._client.load(collection)
-        if collection == self.chunks:
-            self._model = Model(*await self._client.model(collection))
-        self._loaded.add(collection)
-        return True
+        return await self.collections.exists(collection)
 
     async def fingerprint(self) -> str | None:
         """Of the model that the collection was created for; none where there is no collection yet."""
-        return self._model.fingerprint or None if await self.exists(self.chunks) else None
+        return self.shape.model or None if await self.exists(self.chunks) else None
 
-    async def drop(self) -> None:
-        """Harmless where there is nothing."""
-        for collection in (self.chunks, self.heads):
-            if await self._client.exists(collection):
-                await self._client.call("drop_collection", collection)
-            self._loaded.discard(collection)
-
-    def match(self, given: Model) -> None:
-        """Refuse vectors that cannot be compared with those in the collection."""
-        if given != self._model:
-            raise Poison(
-                "model-mismatch",
-                f"{given} cannot share collection {self.chunks!r} with vectors of {self._model}: "
-                "set the embedder back, or name a new collection in the index URL and ingest again",
-            )
-
-    async def query(self, collection: str, expression: str, fields: Sequence[str]) -> list[Row]:
+    async def query(
+        self, collection: str, expression: str, fields: Sequence[str], *, snapshot_s: float | None
+    ) -> list[Row]:
+        """All rows that match, however many: where they exceed a query, by ranges of their keys."""
         if not await self.exists(collection):
             return []
-        return list(
-            await self._call("query", collection, filter=expression, output_fields=list(fields), limit=MAX_ROWS)
-        )
+        return await self._pages(collection, expression, {"output_fields": list(fields), **consistency(snapshot_s)})
 
-    async def hybrid_search(
-        self, *, vector: Vectors, text: str, expression: str, limit: int, fields: Sequence[str]
+    async def search(
+        self,
+        *,
+        vector: Vectors,
+        text: str,
+        expression: str,
+        limit: int,
+        fields: Sequence[str],
+        snapshot_s: float | None,
     ) -> Sequence[Row]:
-        """See MilvusClient.hybrid_search; the collection must exist."""
-        return await self._guarded(
-            lambda: self._client.hybrid_search(
-                self.chunks, vector=vector, text=text, expression=expression, limit=limit, fields=fields
-            )
-        )
+        """Candidates by vector and, where the collection can, by words; these carry a `distance`. It must exist."""
+        words = await self._words_of(text)
+        options: dict[str, Any] = {"vector": vector, "expression": expression, "limit": limit, "fields": fields}
+        options |= {"index": self.shape.index} | consistency(snapshot_s)
+        if words is None:
+            return await self._guarded(lambda: self.client.dense_search(self.chunks, **options))
+        return await self._guarded(lambda: self.client.hybrid_search(self.chunks, words=words, **options))
 
-    async def write_chunks(self, rows: Sequence[Row], model: Model) -> None:
-        async with self._creating:
-            if not await self.exists(self.chunks):
-                await self._client.create_chunks(self.chunks, model=model.fingerprint, dimensions=model.dimensions)
-                await self.exists(self.chunks)
-        self.match(model)
+    async def write_chunks(self, rows: Sequence[Row]) -> None:
+        """Into a collection that exists: see `collections.prepare_chunks`."""
+        if self.shape.words == "encoder":
+            if self._encoder is None:
+                raise Transient(f"collection {self.chunks!r} needs the setting `sparse` that it was filled with")
+            weights = await self._encoder.encode([row["text"] for row in rows], role="passage")
+            rows = [row | {"sparse": dict(weight)} for row, weight in zip(rows, weights, strict=True)]
         await self._write(self.chunks, rows)
 
     async def write_heads(self, rows: Sequence[Row]) -> None:
-        async with self._creating:
-            if not await self.exists(self.heads):
-                await self._client.create_heads(self.heads)
-                await self.exists(self.heads)
+        await self.collections.prepare_heads()
         await self._write(self.heads, rows)
 
     async def delete(self, collection: str, expression: str) -> int:
@@ -132,9 +107,9 @@ class MilvusStore:
     async def settle(self) -> None:
         """Do now what Milvus Lite would do during the next search: index what was written."""
         idle, self._wrote = not self._wrote, False
-        if not self._client.is_lite:
+        if not self.client.server.is_lite:
             return
-        if self._cold and await self.exists(self.chunks):
+        if self._cold and await self.exists(self.chunks) and self.shape.words == "bm25":
             self._cold = False
             # It counts a segment's words in the first search after a flush: a second for 5,000 rows. By now it has also
             # merged the segments of the last flush.
@@ -144,7 +119,39 @@ class MilvusStore:
             if self._unflushed >= (1 if idle else SETTLE_ROWS):
                 await self._flush()
 
+    def _warning(self) -> str:
+        if self.shape.words == "none":
+            return "; WARNING: dense only, words are not matched: set `sparse` (Milvus 2.4), or use Milvus 2.5 or later"
+        if self.shape.words == "encoder" and self._encoder is None:
+            return "; WARNING: dense only, because the setting `sparse` that filled the collection is missing"
+        if self.shape.words == "bm25" and self._encoder is not None:
+            return "; the setting `sparse` is not needed, because the server weighs words itself"
+        return ""
+
+    async def _words_of(self, text: str) -> str | Mapping[int, float] | None:
+        if self.shape.words == "bm25":
+            return text
+        if self.shape.words == "none" or self._encoder is None:
+            return None
+        [weights] = await self._encoder.encode([text], role="query")
+        return dict(weights) or None
+
+    async def _pages(self, collection: str, expression: str, options: Mapping[str, Any], prefix: str = "") -> list[Row]:
+        rows = list(await self._call("query", collection, filter=expression, limit=MAX_ROWS, **options))
+        if len(rows) < MAX_ROWS:
+            return rows
+        rows = []
+        for digit in HEX:
+            start = f"{prefix}{digit}"
+            # Keys are hexadecimal, and "g" follows them.
+            page = f'({expression}) and id >= "{start}" and id < "{start}g"'
+            rows += await self._pages(collection, page, options, start)
+        return rows
+
     async def _write(self, collection: str, rows: Sequence[Row]) -> None:
+        if not self.client.server.is_lite:
+            await self._call("upsert", collection, list(rows))
+            return
         async with self._writing:  # Milvus Lite does not promise more than one writer
             await self._call("upsert", collection, list(rows))
             self._unflushed += len(rows)
@@ -156,21 +163,26 @@ class MilvusStore:
         """Only for Milvus Lite: a cluster seals its segments by itself and limits how often one may ask."""
         self._unflushed = 0
         self._cold = True
-        if self._client.is_lite:
-            for collection in tuple(self._loaded):  # others may come meanwhile
-                await self._call("flush", collection)
+        for collection in self.collections.loaded:
+            await self._call("flush", collection)
 
     async def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
-        return await self._guarded(lambda: self._client.call(method, *arguments, **options))
+        return await self._guarded(lambda: self.client.call(method, *arguments, **options))
 
     async def _guarded(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """The result of `attempt`, also across a restart of the server."""
         try:
             return await attempt()
         except NotLoaded:
-            for collection in tuple(self._loaded):
-                await self._client.load(collection)
+            await self.collections.reload()
             return await attempt()
         except CollectionMissing:
-            self._loaded.clear()
+            self.collections.forget()
             raise
+        except Poison as error:
+            if await self.collections.was_rebuilt():
+                raise Transient(f"{error.detail}: the collection has been built anew meanwhile") from error
+            raise
+
+
+__all__ = ["MilvusStore", "Model"]

@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from processors.backends import milvus, milvus_store
+from processors.backends import milvus_store
 from processors.backends.milvus import MilvusIndex
-from processors.backends.milvus_rows import label_token, newest_row, quoted, tokens
+from processors.backends.milvus_expressions import label_token, quoted, tokens
+from processors.backends.milvus_rows import newest_row
 from processors.errors import Transient
 from schemas import DocumentId, Passage, Tenant
 from streams.local.listeners import free_ports
@@ -170,7 +171,7 @@ async def test_a_server_that_is_not_there_is_named_with_the_remedy() -> None:
 async def test_a_document_beyond_the_limit_of_a_query_is_read_in_pages(
     index: MilvusIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(milvus, "PAGE_ROWS", 3)
+    monkeypatch.setattr(milvus_store, "MAX_ROWS", 3)
     [event] = slices([f"chunk {number}" for number in range(8)])
     await index.write(await embedded(event))
     await index.flip(head(event))
@@ -212,7 +213,7 @@ async def test_a_collection_may_be_created_while_another_is_flushed(
 ) -> None:
     monkeypatch.setattr(milvus_store, "FLUSH_ROWS", 1)
     flushing, created = asyncio.Event(), asyncio.Event()
-    call, exists = index._store._client.call, index._store.exists
+    call, exists = index._client.call, index._store.collections.exists
 
     async def held(method: str, *arguments: Any, **options: Any) -> Any:
         if method == "flush":
@@ -226,8 +227,8 @@ async def test_a_collection_may_be_created_while_another_is_flushed(
             created.set()
         return there
 
-    monkeypatch.setattr(index._store._client, "call", held)
-    monkeypatch.setattr(index._store, "exists", seen)
+    monkeypatch.setattr(index._client, "call", held)
+    monkeypatch.setattr(index._store.collections, "exists", seen)
     [event] = slices(["a red pump"])
     writing = asyncio.create_task(index.write(await embedded(event)))
     await flushing.wait()

@@ -1,0 +1,155 @@
+"""How an index should be laid out for what is expected of it, with the arithmetic."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil, log2, sqrt
+from typing import Any
+
+TEXT_BYTES = 1_500
+"""A chunk's text and section path with the default chunking, its ids and labels."""
+WORDS_BYTES = 800
+"""In the index of words: some 100 different ones in a chunk, 8 bytes for each."""
+ROWS_PER_WRITER_S = 4_000
+"""What one upserting worker writes at most: pymilvus in one Python process (`benchmarks/milvus_bulk.py`)."""
+
+FLAT_ROWS = 20_000
+"""Comparing them all takes a few milliseconds, and none is missed."""
+HNSW_M, HNSW_EF_CONSTRUCTION = 16, 128
+DISKANN_MEMORY = 0.225
+"""Of the vectors: Milvus' PQCodeBudgetGBRatio 0.125 and SearchCacheBudgetGBRatio 0.1."""
+DISKANN_DEGREE = 56
+"""Milvus' MaxDegree: 4 bytes for each neighbour on the disk."""
+
+SHARD_BYTES, SHARD_BYTES_S = 100 * 10**9, 500 * 10**6
+"""Milvus' advice: one more shard for every 100 GB, and for every 500 MB/s that are written."""
+MAX_SHARDS = 16
+"""Milvus' proxy.maxShardNum."""
+SEGMENT_BYTES = 2**30
+"""Milvus' dataCoord.segment.maxSize; a partition with less than a segment in each shard makes small segments."""
+MIN_PARTITIONS = 16
+"""Milvus' default for a partition key."""
+MAX_UNITS = 256
+"""Shards times partitions: chunks and heads, twice while they are built anew, of the 1,024 that every server allows."""
+GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What an index will have to hold and to bear."""
+
+    rows: int = 100_000
+    """Chunks of all tenants."""
+    writers: int = 1
+    """Workers with the stage `upsert`."""
+    memory_gib: float = 16.0
+    """Of all query nodes together, for this index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a collection is spread and indexed."""
+
+    shards: int
+    partitions: int
+    index: tuple[str, str, Mapping[str, Any]]
+    """Kind, metric and parameters."""
+    arithmetic: tuple[str, ...]
+    """Line by line, for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing in which the index differs from what is wanted."""
+
+    collection: str
+    what: str
+    """`create`, `alias`, `field`, `shards`, `partitions`, `index`, `words`, `sets`, `dimensions`, `leftover`, ..."""
+    current: str
+    wanted: str
+    how: str
+    """`apply`: done at once; `rebuild`: copied into a new collection; `drop`: old rows go; `hand`: by a person."""
+
+    def __str__(self) -> str:
+        if not self.current:
+            return f"{self.collection}: {self.what} {self.wanted}"
+        return f"{self.collection}: {self.what} is {self.current}, should be {self.wanted}"
+
+
+def layout(expected: Expected, dimensions: int) -> Layout:
+    """The layout of a collection of so many rows with vectors of so many dimensions."""
+    kind, params, lines = _index(expected, dimensions)
+    shards, shard_lines = _shards(expected, dimensions)
+    partitions, partition_lines = _partitions(expected, dimensions, shards)
+    return Layout(shards, partitions, (kind, "COSINE", params), (*lines, *shard_lines, *partition_lines))
+
+
+def _index(expected: Expected, dimensions: int) -> tuple[str, Mapping[str, Any], list[str]]:
+    rows, vectors = expected.rows, expected.rows * dimensions * 4
+    others = rows * (TEXT_BYTES + WORDS_BYTES)
+    links = rows * (2 * HNSW_M * 4 + 4)
+    lists = max(16, round(4 * sqrt(min(rows, SEGMENT_BYTES // (4 * dimensions)))))
+    needs = {
+        "FLAT": vectors,
+        "HNSW": vectors + links,
+        "IVF_SQ8": rows * dimensions + lists * dimensions * 4,
+        "DISKANN": round(vectors * DISKANN_MEMORY),
+    }
+    params: Mapping[str, Mapping[str, Any]] = {
+        "FLAT": {},
+        "HNSW": {"M": HNSW_M, "efConstruction": HNSW_EF_CONSTRUCTION},
+        "IVF_SQ8": {"nlist": lists},
+        "DISKANN": {},
+    }
+    room = expected.memory_gib * GIB - others
+    kinds = ("FLAT",) if rows <= FLAT_ROWS else ("HNSW", "IVF_SQ8", "DISKANN")
+    kind = next((kind for kind in kinds if needs[kind] <= room), kinds[-1])
+    lines = [
+        f"vectors      {rows:,} rows x {dimensions} dimensions x 4 B = {_gib(vectors)}",
+        f"text, words  {rows:,} rows x ({TEXT_BYTES:,} + {WORDS_BYTES}) B = {_gib(others)}",
+        f"room         {expected.memory_gib:g} GiB of the query nodes - {_gib(others)} = {_gib(room)} for the vectors",
+    ]
+    explained = {
+        "FLAT": f"FLAT         {rows:,} rows <= {FLAT_ROWS:,}: compare them all",
+        "HNSW": f"HNSW         vectors + {rows:,} x (2 x M={HNSW_M} x 4 + 4) B of links = {_gib(needs['HNSW'])}",
+        "IVF_SQ8": f"IVF_SQ8      {rows:,} x {dimensions} x 1 B + {lists} centres = {_gib(needs['IVF_SQ8'])}",
+        "DISKANN": f"DISKANN      vectors x {DISKANN_MEMORY} = {_gib(needs['DISKANN'])}, and "
+        f"{_gib(vectors + rows * DISKANN_DEGREE * 4)} on the nodes' NVMe disks",
+    }
+    tried = kinds[: kinds.index(kind) + 1]
+    lines += [f"{explained[each]}: {'chosen' if each == kind else 'does not fit'}" for each in tried]
+    if needs[kind] > room:
+        lacks = f"needs {_gib(others + needs[kind])} of the {expected.memory_gib:g} GiB"
+        lines.append(f"WARNING      {kind} {lacks}: add query nodes, or map the text to disk (mmap)")
+    return kind, params[kind], lines
+
+
+def _shards(expected: Expected, dimensions: int) -> tuple[int, list[str]]:
+    row = dimensions * 4 + TEXT_BYTES
+    size, rate = expected.rows * row, expected.writers * ROWS_PER_WRITER_S * row
+    shards = min(MAX_SHARDS, max(1, ceil(size / SHARD_BYTES), ceil(rate / SHARD_BYTES_S)))
+    line = (
+        f"shards       {_gb(size)} / 100 GB = {ceil(size / SHARD_BYTES)}; {expected.writers} writers x "
+        f"{ROWS_PER_WRITER_S:,} rows/s x {row:,} B = {rate / 1e6:,.0f} MB/s / 500 MB/s = {ceil(rate / SHARD_BYTES_S)}; "
+        f"the larger, at most {MAX_SHARDS}: {shards}"
+    )
+    return shards, [line]
+
+
+def _partitions(expected: Expected, dimensions: int, shards: int) -> tuple[int, list[str]]:
+    size = expected.rows * (dimensions * 4 + TEXT_BYTES)
+    segments = size / SEGMENT_BYTES / shards
+    most = 2 ** int(log2(MAX_UNITS // shards))
+    partitions = min(most, max(MIN_PARTITIONS, 2 ** int(log2(max(1.0, segments)))))
+    line = (
+        f"partitions   by tenant: {_gb(size)} / {shards} shards / 1 GiB a segment = {segments:.1f}; a power of two "
+        f"from {MIN_PARTITIONS} to {MAX_UNITS} / {shards} = {most}: {partitions}"
+    )
+    return partitions, [line]
+
+
+def _gib(size: float) -> str:
+    return f"{size / GIB:,.2f} GiB"
+
+
+def _gb(size: float) -> str:
+    return f"{size / 1e9:,.1f} GB"
