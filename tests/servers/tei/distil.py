@@ -18,7 +18,7 @@ CUT = "...[cut]"
 HISTOGRAM = re.compile(r"te_batch_.*_(sum|count)|.*_duration_(sum|count)")
 RULES = ("words", "letters", "articles", "foxes")
 WIRE_BODY = '{"inputs":"hello world"}'
-LONG = {"$repeat": [{"$text": ["foxes", 60]}, 32]}
+LONG: Json = {"$repeat": [{"$text": ["foxes", 60]}, 32]}
 ODD: Mapping[str, Json] = {
     "embed_non_utf8": {"$hex": b'{"inputs":"caf\xe9"}'.hex()},
     "embed_bom": {"$hex": b'\xef\xbb\xbf{"inputs":"a"}'.hex()},
@@ -91,9 +91,8 @@ def _input(body: Json, note: str) -> Json:
         count = int(cut[1]) if cut and len(body) > 1 else len(body)
         same = count > 4 and all(one == body[0] for one in body)
         each: list[Json] = [_input(one, note) for one in body]
-        if same:
-            return {"$repeat": [each[0], count]}
-        return each
+        repeat: list[Json] = [each[0] if each else None, count]
+        return {"$repeat": repeat} if same else each
     if isinstance(body, str) and body.endswith(CUT):
         return {"$text": _rule(body.removesuffix(CUT), _cuts(note)["string"])}
     return body

@@ -23,13 +23,14 @@ MODELS = {
     "minilm-prompts": "minilm-prompts",
     "reranker": "minilm-reranker",
     "classifier": "minilm-classifier",
+    "sparse": "minilm-sparse",
     "zeros": "minilm --output zeros",
     "failing": "minilm --fail-text hello",
     "reranker-nan": "minilm-reranker --output nan",
     "classifier-nan": "minilm-classifier --output nan",
     "classifier-biglogit": "minilm-classifier --output steep",
 }
-"""What stands for each model of the recordings."""
+"""What stands for each model of the recordings; none was made of a sparse one."""
 CHUNK = 65536
 TIMEOUT_S = 30
 
