@@ -26,7 +26,7 @@ def names_many(url: str) -> bool:
     if wanted != ["all"]:
         raise Poison("bad-url", f"{url!r}: resolve={wanted[-1]} is not known; write resolve=all, or leave it out")
     if parts.scheme.endswith(ENCRYPTED):
-        # The certificate names the service, and no client that we use can be told a name other than the one it dials.
+        # The certificate names the service, and adapters verify the host that their URL names.
         problem = "with resolve=all the instances are dialled by address, which no certificate names"
         raise Poison("bad-url", f"{url!r}: {problem}: list the instances by name, or encrypt in the service mesh")
     if not parts.hostname or parts.port is None:
