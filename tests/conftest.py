@@ -54,7 +54,8 @@ def real_milvus() -> Iterator[milvus.Standalone]:
     """A real Milvus standalone that tests share; whoever wants to kill one starts `milvus.standalone()`."""
     if not milvus.available():
         pytest.skip(milvus.MISSING)
-    with milvus.standalone() as server:
+    # A read of what was just written waits for the next tick of the server's clock.
+    with milvus.standalone(**{"proxy.timeTickInterval": 50}) as server:
         yield server
 
 

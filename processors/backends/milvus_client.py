@@ -63,6 +63,8 @@ class MilvusClient:
         )
         try:
             self.server = Server(str(await self.call("get_server_version")))
+            if self.database and database is None:
+                await self.exists("any")  # or the first document would learn that there is no such database
         except Transient as error:
             if not isinstance(error, Misdeployed) and self.uri.startswith("https:"):
                 await handshake(self.uri, self._ca_file or None)
@@ -88,6 +90,8 @@ class MilvusClient:
             async with asyncio.timeout(timeout_s + 1):  # pymilvus does not count the time that connecting takes
                 return await getattr(self._client, method)(*arguments, timeout=timeout_s, **options)
         except self._pymilvus.MilvusException as error:
+            if isinstance(error.__cause__, grpc.RpcError):  # it only says that connecting failed, and not why
+                raise _of_transport(error.__cause__, about) from error
             said = f"{about}: {error.message} (code {error.code})"
             raise of_server(error, said, is_input=type(error).__name__ in REFUSED_BY_CLIENT) from error
         except grpc.RpcError as error:
