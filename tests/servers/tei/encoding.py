@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeGuard
+from typing import Literal, TypeGuard
+
+from tokenizers import Tokenizer
 
 from tests.servers.tei.flags import Flags
 from tests.servers.tei.refusals import empty, invalid, unknown_prompt
@@ -43,7 +45,7 @@ class Token:
 class Encoder:
     """Reads with the model's tokenizer; safe to call from several threads."""
 
-    def __init__(self, tokenizer: Any, flags: Flags) -> None:
+    def __init__(self, tokenizer: Tokenizer, flags: Flags) -> None:
         self._tokenizer = tokenizer
         self._flags = flags
         self._longest = flags.max_input_length

@@ -2,12 +2,12 @@
 
 import asyncio
 import os
-import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import perf_counter, sleep
 
 from tests.servers.tei.encoding import CLS, SEP, Encoding
 from tests.servers.tei.flags import MAX_BATCH_REQUESTS, Flags
@@ -34,7 +34,7 @@ class _Entry:
     pooled: bool
     """Whether one vector is asked for, and not those of all tokens."""
     done: asyncio.Future[Computed]
-    queued: float = field(default_factory=time.perf_counter)
+    queued: float = field(default_factory=perf_counter)
 
 
 @dataclass(slots=True, eq=False)
@@ -149,7 +149,7 @@ class Engine:
     async def _batch(self, entries: Sequence[_Entry]) -> None:
         if not any(one.encoding.ids for one in entries) and any(one.pooled for one in entries):
             os.abort()  # as TEI does on a batch without a single token
-        started = time.perf_counter()
+        started = perf_counter()
         try:
             outputs = await self._run([one.encoding for one in entries])
         except Refusal as refusal:
@@ -158,7 +158,7 @@ class Engine:
                 if not one.done.done():
                     one.done.set_exception(refusal)
             return
-        took = time.perf_counter() - started
+        took = perf_counter() - started
         for one, output in zip(entries, outputs, strict=True):
             if not one.done.done():
                 one.done.set_result(Computed(output, started - one.queued, took))
@@ -170,7 +170,7 @@ class Engine:
         marker = self._flags.fail_text
         if marker and any(marker in one.text for one in batch):
             raise Refusal("Backend", f"Backend error: Non-zero status code: a text holds {marker!r}", "inference")
-        started = time.perf_counter()
+        started = perf_counter()
         outputs = self._model(batch)
-        time.sleep((time.perf_counter() - started) * (self.slow_factor - 1))
+        sleep((perf_counter() - started) * (self.slow_factor - 1))
         return outputs

@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -37,7 +36,7 @@ class MiniLm:
         self._inputs = {put.name for put in self._session.get_inputs()}
 
     @property
-    def tokenizer(self) -> Any:
+    def tokenizer(self) -> Tokenizer:
         return _tokenizer(str(self._files.tokenizer))
 
     @property
@@ -133,7 +132,7 @@ def _files(flags: Flags) -> ModelFiles:
 
 
 @cache
-def _tokenizer(file: str) -> Any:
+def _tokenizer(file: str) -> Tokenizer:
     tokenizer = Tokenizer.from_file(file)
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -141,7 +140,7 @@ def _tokenizer(file: str) -> Any:
 
 
 @cache
-def _session(graph: str, threads: int) -> Any:
+def _session(graph: str, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
     options.enable_cpu_mem_arena = False

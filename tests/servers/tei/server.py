@@ -169,7 +169,10 @@ class Server:
         return Answer({"predictions": [answer.body for answer in answers]})
 
     async def _slow_down(self, data: bytes) -> Answer:
-        self.engine.slow_factor = max(1.0, float(data))
+        try:
+            self.engine.slow_factor = max(1.0, float(data))
+        except ValueError as error:
+            raise Unreadable(422, f"{data!r} is not a number such as 3.0") from error
         return Answer(self.engine.slow_factor)
 
     async def _health(self) -> web.Response:

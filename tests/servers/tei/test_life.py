@@ -13,7 +13,7 @@ from tests.servers.tei.exchanges import Json
 from tests.servers.tei.process import Tei, command, tei
 from tests.servers.tei.replay import Caller, ask, request
 
-TWO_BATCHES: Json = {"inputs": {"$repeat": [{"$text": ["foxes", 60]}, 12]}}
+FOUR_BATCHES: Json = {"inputs": {"$repeat": [{"$text": ["articles", 60]}, 32]}}
 HEALTH: dict[str, Json] = {"method": "GET", "path": "/health"}
 UNKNOWN_ID: dict[str, Json] = {"method": "POST", "path": "/embed", "body": {"inputs": [999999]}}
 PREDICT: dict[str, Json] = {"method": "POST", "path": "/predict", "body": {"inputs": "a"}}
@@ -41,13 +41,14 @@ def test_what_aborts_tei_aborts_the_process(flags: tuple[str, ...], deadly: dict
 
 
 def test_eight_health_checks_while_it_computes_abort_the_process_and_seven_do_not() -> None:
-    with tei() as server:
+    # Slow without using the cores: the checks arrive within one batch.
+    with tei("--slow-factor", "5") as server:
         with Caller(server.port) as caller:
-            caller.send(request(embed(TWO_BATCHES)))
+            caller.send(request(embed(FOUR_BATCHES)))
             assert _check_at_once(server, 7) == [200] * 7
             assert caller.answer().status == 200
         with Caller(server.port) as caller:
-            caller.send(request(embed(TWO_BATCHES)))
+            caller.send(request(embed(FOUR_BATCHES)))
             with pytest.raises(ConnectionError):
                 _check_at_once(server, 8)
             with pytest.raises(ConnectionError):
