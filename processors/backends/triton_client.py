@@ -41,7 +41,7 @@ class TritonModel:
         if self._client is None:
             self._connect()
         with at_start(), self._translated():
-            await self._ready()
+            # Not the server's readiness: another model that failed to load would keep us out.
             if not await self._client.is_model_ready(self.url.model, **self._call()):
                 await self._load()
         self.served = await self.describe(self.url.model)
@@ -55,7 +55,6 @@ class TritonModel:
     async def ready(self) -> None:
         """Return where the server is up and has the model loaded."""
         with self._translated():
-            await self._ready()
             if not await self._client.is_model_ready(self.url.model, **self._call()):
                 raise Misdeployed("model-not-ready", f"{self.url}: the model is not loaded; load it, or see its log")
 
@@ -128,10 +127,6 @@ class TritonModel:
         ]
         trust = grpc.ssl_channel_credentials(_authorities(self._ca_file)) if self.url.tls else None
         self._client = triton.InferenceServerClient(self.url.address, creds=trust, channel_args=options)
-
-    async def _ready(self) -> None:
-        if not await self._client.is_server_ready(**self._call()):
-            raise Transient(f"{self.url}: the server is not ready yet; it loads models, or one of them failed to load")
 
     async def _load(self) -> None:
         """Have the model loaded, or say why it is not there."""

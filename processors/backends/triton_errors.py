@@ -12,11 +12,11 @@ PEER_NAME = re.compile(r"peer name \S+ is not in peer certificate|hostname verif
 RESTRICTED = re.compile(r"protocol is restricted, expecting header '([^']+)'", re.IGNORECASE)
 GONE = re.compile(r"unknown model|is not found|is not ready|no available versions|not at ready state", re.IGNORECASE)
 CONTROL = re.compile(r"explicit model load", re.IGNORECASE)
+NOT_GRPC = re.compile(r"failed parsing http/2|http1\.x server", re.IGNORECASE)
 BUSY = re.compile(r"exceeds? maximum queue size|request timeout expired", re.IGNORECASE)
 TOO_LONG = re.compile(
-    r"(prompt|input|request|context)\b.{0,120}"
-    r"(too long|exceed|longer than|maximum (model|input|context)|context (size|length))",
-    re.IGNORECASE | re.DOTALL,
+    r"too long|longer than the maximum|\b(context|input|model|sequence) length|\bexceeds?\b.{0,40}\b(context|max_\w+)",
+    re.IGNORECASE,
 )
 
 
@@ -75,6 +75,8 @@ def _coded(url: TritonUrl, code: str, message: str) -> Transient:
 
 def _unavailable(url: TritonUrl, message: str) -> Transient:
     said = _cut(message)
+    if NOT_GRPC.search(message):
+        return Misdeployed("bad-url", f"{url} does not speak gRPC ({said}); that is no Triton: correct {url.setting}")
     if url.tls and PEER_NAME.search(message):
         problem = f"{url} has a certificate that was issued for another name ({said})"
         return Misdeployed("tls", f"{problem}; write the name that it was issued for into {url.setting}")

@@ -202,6 +202,6 @@ async def test_fifty_answers_at_once_do_not_mix(triton: Triton) -> None:
     async with opened(TritonGenerator(f"triton+grpc://{triton.address}/stumbling")) as generator:
 
         async def answer(word: str) -> str:
-            return "".join([fragment.text async for fragment in generator.generate(f"say {word}", [])])
+            return "".join([fragment.text async for fragment in generator.generate(f"speak {word}", [])])
 
         assert await asyncio.gather(*map(answer, words)) == words

@@ -56,7 +56,7 @@ class Triton:
             f"--backend-config=python,shm-region-prefix-name={self._regions}",
             *("--grpc-address=127.0.0.1", f"--grpc-port={self.port}", "--allow-http=false", "--allow-metrics=false"),
             *("--model-control-mode=explicit", *(f"--load-model={name}" for name in models)),
-            *("--exit-timeout-secs=5", *options),
+            *options,
         ]
 
     @property
@@ -84,16 +84,8 @@ class Triton:
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
-    def stop(self) -> None:
-        """In good order; harmless when repeated."""
-        if self._process is not None:
-            self._process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(15)
-        self.kill()
-
     def kill(self) -> None:
-        """As a crash does, with the processes of its models."""
+        """As a crash does, with the processes of its models and their shared memory; harmless when repeated."""
         if self._process is not None:
             with suppress(ProcessLookupError):  # it may have ended by itself
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -139,7 +131,7 @@ def serving(*models: str, options: Sequence[str] = (), **parameters: str) -> Ite
             server.start()
             yield server
         finally:
-            server.stop()
+            server.kill()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ CONTEXT_BYTES = 1_000
 class TritonPythonModel(Streaming):
     async def answer(self, request: Any) -> AsyncIterator[list[Any]]:
         prompt = given(request, "text_input", b"").decode()
-        if told := re.search(r"say (\w+)", prompt):
+        if told := re.search(r"speak (\w+)", prompt):
             for letter in told.group(1):
                 yield [_text(letter)]
             return
@@ -31,11 +31,11 @@ class TritonPythonModel(Streaming):
         yield [_text("In ")]
         if "amid" in prompt:
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
-        if "hang" in prompt:
-            await asyncio.sleep(30)
         if "without a text" in prompt:
             yield []
         yield [_text("18")]
+        if "hang" in prompt:
+            await asyncio.sleep(30)
         yield [_text("89.")]
 
 
