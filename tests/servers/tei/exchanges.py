@@ -130,7 +130,11 @@ def _body_differences(answer: Answer, shape: Json) -> list[str]:
         assert isinstance(names, dict)
         served = counters(answer.body.decode())
         return [f"no counter {name}" for name in names if name not in served]
-    return unlike(json.loads(answer.body), shape)
+    try:
+        given = json.loads(answer.body)
+    except ValueError:
+        return [f"body {answer.body[:80]!r} is not JSON"]
+    return unlike(given, shape)
 
 
 def counters(body: str) -> dict[str, int]:
