@@ -40,6 +40,14 @@ def test_a_password_in_a_url_is_masked(run: Run, monkeypatch: pytest.MonkeyPatch
     assert "@host:1/c" in shown
 
 
+def test_a_pool_is_shown_whole_and_its_passwords_are_not(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADWATER_EMBEDDER", '["tei+http://a:1", {"url": "tei+http://me:hunter2@b:1", "weight": 2}]')
+    shown = json.loads(run("config", "--json").output)["embedder"]
+    assert shown["source"] == "HEADWATER_EMBEDDER"
+    assert shown["value"] == ["tei+http://a:1", {"url": "tei+http://me:**********@b:1", "weight": 2.0, "tier": 0}]
+    assert "hunter2" not in run("config").output
+
+
 def test_a_misspelt_variable_is_pointed_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADWATER_KAFAK", "broker:1")
     monkeypatch.setenv("HEADWATER_LOCAL__KAFKA_PORT", "1234")

@@ -1,20 +1,25 @@
 """A pool over real servers: one is killed amid load, one comes back, one is replaced by another model."""
 
 import asyncio
+import signal
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from processors.conformance import embedder as checks
 from processors.errors import Poison
 from processors.ports import Embedder
+from streams import provisioning
 from streams.composition import Backends
-from streams.pools import circuit
+from streams.pools import circuit, states
 from streams.pools.ports import PooledEmbedder
 from streams.settings import Settings
 from tests.servers.tei.process import Tei, tei
+from tests.streams.test_worker import read_until_ready, start
 
 CALLERS, EACH = 6, 15
 
@@ -83,6 +88,55 @@ async def test_a_server_killed_amid_load_fails_no_question_and_costs_each_at_mos
                 while embedder.pool.roster.states()[0].state != "closed":
                     await ask(embedder)
                 assert await ask(embedder) == CALLERS * EACH
+
+
+async def test_a_name_is_resolved_by_the_system_and_addresses_where_nobody_listens_are_left_out(
+    standing: list[Tei], tmp_path: Path
+) -> None:
+    url = f"tei+http://localhost:{standing[0].port}?resolve=all"
+    embedder = Backends(Settings(home=tmp_path, embedder=url)).embedder
+    assert isinstance(embedder, PooledEmbedder)
+    try:
+        await embedder.open()
+        assert (await embedder.embed(["one"], role="query")).shape == (1, 384)
+        states = {state.url: state.state for state in embedder.pool.roster.states()}
+        assert states[f"tei+http://127.0.0.1:{standing[0].port}"] == "closed"
+    finally:
+        await embedder.close()
+
+
+@pytest.mark.stack
+def test_a_worker_shows_its_pools_until_it_ends(standing: list[Tei], stack: Settings, tmp_path: Path) -> None:
+    urls = tuple(f"tei+{server.url}" for server in standing)
+    prefix = f"pools-{uuid4().hex[:8]}-"
+    index = f"milvus+http://127.0.0.1:{stack.local.milvus_port}/{prefix.replace('-', '_')}"
+    about = {"home": tmp_path, "kafka": stack.kafka_url, "topic_prefix": prefix, "index": index, "embedder": urls}
+    settings = stack.model_copy(update=about)
+    provisioning.apply(settings, provisioning.plan(settings))
+    for end in (signal.SIGTERM, signal.SIGKILL):
+        worker = start(settings, "--stages", "embed", folder=tmp_path)
+        try:
+            read_until_ready(worker)
+            [shown] = shown_by(tmp_path)
+            assert [pool.port for pool in shown.pools] == ["embedder"]
+            assert tuple(instance.url for instance in shown.pools[0].instances) == urls
+            worker.send_signal(end)
+            worker.communicate(timeout=60)
+        finally:
+            worker.kill()
+            worker.communicate()
+        left = 1 if end == signal.SIGKILL else 0
+        assert len(list((tmp_path / "pools").iterdir())) == left
+        assert states.read(tmp_path) == []
+        assert list((tmp_path / "pools").iterdir()) == []
+
+
+def shown_by(home: Path) -> list[states.WorkerPools]:
+    """What the workers of this home say, once they say it."""
+    until = time.monotonic() + 30
+    while not (shown := states.read(home)) and time.monotonic() < until:
+        time.sleep(0.1)
+    return shown
 
 
 async def test_servers_whose_vectors_differ_are_refused_by_both_names(standing: list[Tei], tmp_path: Path) -> None:
