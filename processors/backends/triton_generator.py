@@ -112,13 +112,13 @@ class TritonGenerator:
             return
         with suppress(Transient):  # the caller has gone; the generation then ends by itself
             step = self._stoppable
-            stopping = self._triton.stream(_stop_inputs(step), [], request_id=request_id, model=step.name)
+            stopping = self._triton.stream(stop_inputs(step), [], request_id=request_id, model=step.name)
             async with aclosing(stopping):
                 async for _ in stopping:
                     pass
 
 
-def _stop_inputs(step: Served) -> Tensors:
+def stop_inputs(step: Served) -> Tensors:
     """Zeros where the model wants something, for it looks at nothing but the request's id."""
     zeros = {
         tensor.name: np.zeros([max(size, 1) for size in tensor.shape], TYPES[tensor.datatype])
