@@ -126,19 +126,18 @@ class TeiEmbedder(_Tei):
 
     def _vectors(self, answer: Any, texts: int, /) -> Sequence[Vectors]:
         try:
-            rows = np.asarray(answer)
-        except ValueError:  # lists of different lengths
-            rows = np.empty(0)
+            rows = np.asarray(answer, np.float32)  # null becomes NaN
+        except (TypeError, ValueError):  # words, or lists of different lengths
+            rows = np.empty(0, np.float32)
         if rows.ndim != 2 or len(rows) != texts or self._dimensions not in (0, rows.shape[1]):
             expected = f"{texts} vectors" + f" of {self._dimensions} dimensions" * (self._dimensions > 0)
             raise self._server.nonsense(f"/embed gave something other than {expected}", orjson.dumps(answer))
-        vectors = self._numbers(rows)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        if not lengths.all():
-            raise Failed("it gave a vector of zeros")
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        if not (np.isfinite(lengths).all() and lengths.all()):
+            raise Failed("it gave a vector with null or a number that is not finite, or one of zeros")
         if np.abs(lengths - 1).max() > UNIT:
             raise self._server.nonsense("/embed gave vectors that are not normalised, though asked to")
-        return list(np.asarray(vectors / lengths, np.float32))
+        return list(rows / lengths)
 
 
 class TeiSparseEncoder(_Tei):
