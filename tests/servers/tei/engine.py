@@ -150,21 +150,22 @@ class Engine:
         if not any(one.encoding.ids for one in entries) and any(one.pooled for one in entries):
             os.abort()  # as TEI does on a batch without a single token
         started = perf_counter()
-        try:
-            outputs = await self._run([one.encoding for one in entries])
-        except Refusal as refusal:
+        running = self._run([one.encoding for one in entries])
+        await asyncio.wait([running])
+        waiting = [one for one in entries if not one.done.done()]
+        # A refusal, or a bug, which the server then answers with 500.
+        if error := running.exception():
             self._failed = True
-            for one in entries:
-                if not one.done.done():
-                    one.done.set_exception(refusal)
+            for one in waiting:
+                one.done.set_exception(error)
             return
         took = perf_counter() - started
-        for one, output in zip(entries, outputs, strict=True):
-            if not one.done.done():
+        for one, output in zip(entries, running.result(), strict=True):
+            if one in waiting:
                 one.done.set_result(Computed(output, started - one.queued, took))
 
-    async def _run(self, batch: Sequence[Encoding]) -> list[Floats]:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._forward, batch)
+    def _run(self, batch: Sequence[Encoding]) -> asyncio.Future[list[Floats]]:
+        return asyncio.get_running_loop().run_in_executor(self._executor, self._forward, batch)
 
     def _forward(self, batch: Sequence[Encoding]) -> list[Floats]:
         marker = self._flags.fail_text
