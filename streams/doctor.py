@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from processors.errors import Poison, Transient
 from processors.ports import Port
 from streams import provisioning
+from streams.comparable import Vectors
 from streams.composition import Backends, UnknownBackend
 from streams.local import state
 from streams.settings import Settings
@@ -39,8 +40,14 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     if broker.ok:
         yield await asyncio.to_thread(_topics, settings)
     backends = Backends(settings)
+    well = set()
     for name, choose in _ports(backends).items():
-        yield await _port(name, choose, _remedy(settings, name))
+        finding = await _port(name, choose, _remedy(settings, name))
+        well |= {name} if finding.ok else set()
+        yield finding
+    if {"embedder", "index"} <= well:
+        remedy = _remedy(settings, "embedder")
+        yield await _port("vectors", lambda: Vectors(backends.embedder, backends.index, settings.index_url), remedy)
     if settings.otlp_endpoint:
         yield await _otlp(settings.otlp_endpoint)
 

@@ -1,11 +1,14 @@
 """The doctor, on a stack that is well and on none at all."""
 
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from processors.backends.milvus import MilvusIndex
 from streams.doctor import examine
 from streams.settings import Settings
+from tests.processors.happenings import embedded, slices
 
 
 @pytest.mark.stack
@@ -25,3 +28,19 @@ async def test_without_a_stack_each_finding_says_what_to_do(tmp_path: Path) -> N
         assert findings[about].remedy
     assert "'nonsense://x'" in findings["embedder"].said
     assert "topics" not in findings
+
+
+@pytest.mark.stack
+async def test_vectors_of_another_model_are_found(stack: Settings) -> None:
+    index = MilvusIndex(f"{stack.index_url}_{uuid4().hex[:8]}")
+    await index.open()
+    try:
+        await index.write(await embedded(slices(["one"])[0]))
+        settings = stack.model_copy(update={"index": f"{stack.index_url.rpartition('/')[0]}/{index.name}"})
+        findings = {finding.about: finding async for finding in examine(settings)}
+    finally:
+        await index.drop()
+        await index.close()
+    assert findings["embedder"].ok
+    assert not findings["vectors"].ok
+    assert "'hashed-words': set `embedder` back" in findings["vectors"].said
