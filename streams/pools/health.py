@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
@@ -51,7 +52,7 @@ class Health:
 
     async def ill(self, url: str, port: Probed) -> str:
         """Why this instance should get no calls; empty: it is well, or nobody knows."""
-        name = hashlib.sha256(url.encode()).hexdigest()[:16]
+        name = hashlib.sha256(urlsplit(url).netloc.encode()).hexdigest()[:16]  # one server, whatever the options
         verdict = self._read(name)
         if verdict is None or self._age_s(verdict) >= PROBE_EVERY_S:
             self._folder.mkdir(parents=True, exist_ok=True)

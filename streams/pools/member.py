@@ -18,6 +18,8 @@ P = TypeVar("P", bound=Port)
 RETURN_S = 10.0
 """An instance that comes back, or joins, gets its whole share after this long: its caches are cold."""
 FIRST_SHARE = 0.1
+HANGS = 10.0
+"""Times what such a call takes: whoever leaves after that was let down. A deadline may come before any timeout."""
 MAX_REST_S = 60.0
 """A Retry-After is honoured up to this; the next answer may renew it."""
 
@@ -45,8 +47,9 @@ class Member(Generic[P]):
     rests_until: float = 0.0
     """It answered that it is busy, and for how long."""
     returned_at: float | None = None
-    in_flight: dict["Call[P]", None] = field(default_factory=dict)
-    """Oldest first."""
+    in_flight: int = 0
+    unanswered: dict["Call[P]", None] = field(default_factory=dict)
+    """Of these, the calls that wait for the first of an answer, oldest first."""
     errors: int = 0
     last_error: str = ""
 
@@ -92,9 +95,9 @@ class Member(Generic[P]):
         that hangs answers nothing. The weight grows back to its whole after a return.
         """
         slowness = self.meter.slowness(now)
-        if self.in_flight:
-            slowness = max(slowness, next(iter(self.in_flight)).waiting(now))
-        return slowness * (len(self.in_flight) + 1) / (self.instance.weight * self._share(now))
+        if self.unanswered:
+            slowness = max(slowness, next(iter(self.unanswered)).waiting(now))
+        return slowness * (self.in_flight + 1) / (self.instance.weight * self._share(now))
 
     def returns(self, now: float) -> None:
         """Begin anew with a small share."""
@@ -104,7 +107,7 @@ class Member(Generic[P]):
     def _share(self, now: float) -> float:
         if self.returned_at is None:
             return 1.0
-        share = FIRST_SHARE + (1 - FIRST_SHARE) * (now - self.returned_at) / RETURN_S
+        share = FIRST_SHARE + (1 - FIRST_SHARE) * max(0.0, now - self.returned_at) / RETURN_S
         if share >= 1:
             self.returned_at = None
         return min(1.0, share)
@@ -124,7 +127,8 @@ class Call(Generic[P]):
         self._begun = clock.monotonic()
         self._trial = member.circuit.state(self._begun) == "half-open"
         member.meter.begin(self._begun)
-        member.in_flight[self] = None
+        member.in_flight += 1
+        member.unanswered[self] = None
         if self._trial:
             member.circuit.begin_trial()
 
@@ -134,7 +138,8 @@ class Call(Generic[P]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.member.in_flight.pop(self, None)
+        self.member.in_flight -= 1
+        self.member.unanswered.pop(self, None)
         now = self._clock.monotonic()
         if isinstance(error, Transient):
             self._fail(now, error)
@@ -149,14 +154,15 @@ class Call(Generic[P]):
         """It has answered: the whole of it, or the first piece of a stream."""
         if not self.answered:
             self.answered = True
+            self.member.unanswered.pop(self, None)
             now = self._clock.monotonic()
             self._measure(now)
             self._succeed(now)
 
     def waiting(self, now: float) -> float:
-        """How long it has waited, as a multiple of what such a call takes; 0 once there is an answer."""
+        """How long it has waited, as a multiple of what such a call takes; 0 where that is not known yet."""
         expected_ms = self._baseline.expected_ms(self.size)
-        return 0.0 if self.answered or not expected_ms else (now - self._begun) * 1000 / expected_ms
+        return (now - self._begun) * 1000 / expected_ms if expected_ms else 0.0
 
     def _measure(self, now: float) -> None:
         took_ms = (now - self._begun) * 1000
@@ -179,10 +185,16 @@ class Call(Generic[P]):
             member.circuit.fail(now, trial=self._trial)
 
     def _abandon(self, now: float) -> None:
-        """The caller left; that it waited long all the same is the instance's doing."""
-        if not self.answered and self.waiting(now) > self.member.meter.slowness(now):
+        """The caller left; that it had waited long is the instance's doing."""
+        waited = 0.0 if self.answered else self.waiting(now)
+        if waited > self.member.meter.slowness(now):
             self._measure(now)
-        self._leave_trial()
+        if waited > HANGS:
+            self.member.errors += 1
+            self.member.last_error = f"callers left after {now - self._begun:.1f} s without an answer"
+            self.member.circuit.fail(now, trial=self._trial)
+        else:
+            self._leave_trial()
 
     def _leave_trial(self) -> None:
         if self._trial:

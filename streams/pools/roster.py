@@ -154,7 +154,7 @@ def _state(member: Member[P], now: float, share: float) -> InstanceState:
         weight=member.instance.weight,
         state=state,
         why=why,
-        in_flight=len(member.in_flight),
+        in_flight=member.in_flight,
         ewma_ms=member.meter.ewma_ms and round(member.meter.ewma_ms, 1),
         p95_ms=(p95 := member.meter.p95_ms(now)) and round(p95, 1),
         errors=member.errors,

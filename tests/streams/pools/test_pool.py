@@ -249,6 +249,23 @@ async def test_a_call_that_is_given_up_leaves_nothing_under_way_and_its_wait_is_
         assert all(state.in_flight == 0 for state in scene.pool.roster.states())
 
 
+async def test_an_instance_that_swallows_questions_is_left_out_although_nothing_ever_fails(scene: Scene) -> None:
+    async with scene:
+        for _ in range(30):
+            await scene.embed()
+            await scene.clock.pass_time(0.5)
+        scene.by_url[ONE].hold = asyncio.Event()
+        late = 0
+        for _ in range(300):
+            asking = asyncio.create_task(scene.embed())
+            await scene.clock.pass_time(1)
+            late += not asking.done()
+            asking.cancel()  # its deadline
+            await asyncio.gather(asking, return_exceptions=True)
+        assert scene.states()[ONE] in ("open", "half-open")
+        assert late < 40  # three at first, and a trial every 11 to 15 s
+
+
 async def test_only_quiet_instances_are_asked_for_their_health_and_ill_ones_left_out(scene: Scene) -> None:
     async with scene:
         one = scene.by_url[ONE]
