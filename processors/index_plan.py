@@ -1,9 +1,9 @@
 """How an index should be laid out for what is expected of it, with the arithmetic."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, log2, sqrt
-from typing import Any
+from typing import Literal, Protocol
 
 TEXT_BYTES = 1_500
 """A chunk's text and section path with the default chunking, its ids and labels."""
@@ -51,10 +51,14 @@ class Layout:
 
     shards: int
     partitions: int
-    index: tuple[str, str, Mapping[str, Any]]
+    index: tuple[str, str, Mapping[str, int]]
     """Kind, metric and parameters."""
     arithmetic: tuple[str, ...]
     """Line by line, for a person."""
+
+
+How = Literal["apply", "rebuild", "drop", "hand"]
+"""Done at once; copied into a new collection; old rows go for good; by a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +67,51 @@ class Change:
 
     collection: str
     what: str
-    """`create`, `alias`, `field`, `shards`, `partitions`, `index`, `words`, `sets`, `dimensions`, `leftover`, ..."""
+    """`database`, `create`, `alias`, `field`, `index`, `shards`, `partitions`, `words`, ..., `leftover`."""
     current: str
+    """Empty: there is none."""
     wanted: str
-    how: str
-    """`apply`: done at once; `rebuild`: copied into a new collection; `drop`: old rows go; `hand`: by a person."""
+    how: How
 
     def __str__(self) -> str:
-        if not self.current:
-            return f"{self.collection}: {self.what} {self.wanted}"
-        return f"{self.collection}: {self.what} is {self.current}, should be {self.wanted}"
+        now = f" is {self.current}, should be" if self.current else ""
+        return f"{self.collection}: {self.what}{now} {self.wanted}"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPlan:
+    """What there is, what should be, and why."""
+
+    server: str
+    layout: Layout
+    changes: tuple[Change, ...]
+
+
+class Provisioner(Protocol):
+    """Creates and migrates what an index lives in. Raises Transient and Poison, as ports do."""
+
+    async def open(self) -> None:
+        """Connect."""
+        ...
+
+    async def close(self) -> None:
+        """Release everything; harmless when repeated."""
+        ...
+
+    async def dimensions(self) -> int | None:
+        """Of the vectors that are stored; none before the first write."""
+        ...
+
+    async def plan(self, expected: Expected, *, model: str, dimensions: int) -> IndexPlan:
+        """What `apply` would do for vectors of this model, `""` where none is known; changes nothing."""
+        ...
+
+    async def apply(self, plan: IndexPlan, *, model: str, dimensions: int, hows: Collection[How]) -> Sequence[Change]:
+        """Make those changes of a plan that are made in one of these ways; what is left. May be repeated.
+
+        Without `drop` nothing is lost: what was rebuilt stays beside what replaced it.
+        """
+        ...
 
 
 def layout(expected: Expected, dimensions: int) -> Layout:
@@ -83,7 +122,7 @@ def layout(expected: Expected, dimensions: int) -> Layout:
     return Layout(shards, partitions, (kind, "COSINE", params), (*lines, *shard_lines, *partition_lines))
 
 
-def _index(expected: Expected, dimensions: int) -> tuple[str, Mapping[str, Any], list[str]]:
+def _index(expected: Expected, dimensions: int) -> tuple[str, Mapping[str, int], list[str]]:
     rows, vectors = expected.rows, expected.rows * dimensions * 4
     others = rows * (TEXT_BYTES + WORDS_BYTES)
     links = rows * (2 * HNSW_M * 4 + 4)
@@ -94,7 +133,7 @@ def _index(expected: Expected, dimensions: int) -> tuple[str, Mapping[str, Any],
         "IVF_SQ8": rows * dimensions + lists * dimensions * 4,
         "DISKANN": round(vectors * DISKANN_MEMORY),
     }
-    params: Mapping[str, Mapping[str, Any]] = {
+    params: Mapping[str, Mapping[str, int]] = {
         "FLAT": {},
         "HNSW": {"M": HNSW_M, "efConstruction": HNSW_EF_CONSTRUCTION},
         "IVF_SQ8": {"nlist": lists},

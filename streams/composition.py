@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import SecretStr
 
+from processors.index_plan import Provisioner
 from processors.ports import Embedder, Generator, Index, ObjectStore, Parser, Port, Reranker, SparseEncoder
 from schemas import AnswerMode
 from streams.pools.addresses import names_many
@@ -104,6 +105,18 @@ class Backends:
                 encoder=self.sparse,
                 expected=self.settings.index_expected,
             )
+
+        return _backend("index", self.settings.index_url, {"milvus+http": milvus, "milvus+https": milvus})
+
+    @cached_property
+    def provisioner(self) -> Provisioner:
+        """Of what the index lives in."""
+
+        def milvus(url: str) -> Provisioner:
+            from processors.backends.milvus_provisioning import MilvusProvisioner
+
+            token = _clear(self.settings.index_token)
+            return MilvusProvisioner(url, token=token, ca_file=self.settings.ca_file, encoder=self.sparse)
 
         return _backend("index", self.settings.index_url, {"milvus+http": milvus, "milvus+https": milvus})
 

@@ -33,6 +33,7 @@ from processors.backends.milvus_rows import (
 from processors.backends.milvus_schema import Form
 from processors.backends.milvus_search import Live, by_document, dead_rows, is_live, live_rows, ranked
 from processors.backends.milvus_store import MilvusStore, Model
+from processors.backends.milvus_sweep import left_behind, swept
 from processors.errors import Transient
 from processors.index_plan import Expected, layout
 from processors.ports import Head, Search, SparseEncoder, Stored, Vectors
@@ -42,8 +43,6 @@ STALENESS_S = 1.0
 """Of a search on a cluster by default: five of its time ticks, so that none waits for one."""
 SWEEP_AFTER_S = 10.0
 """Beyond the staleness bound: longer than any search runs."""
-DOCUMENTS_PER_DELETE = 64
-"""Named in one expression: one pass over the rows for all of them."""
 DOCUMENTS_PER_SWEEP = 512
 """So that a sweep after a large ingest stays short; the next one goes on."""
 CHUNKS_PER_LOOK_UP = 128
@@ -202,45 +201,16 @@ class MilvusIndex:
 
     async def sweep(self) -> int:
         if not self._looked:
-            self._flipped = await self._left_behind() | self._flipped
+            self._flipped = await left_behind(self._store) | self._flipped
             self._looked = True
-        due = time.time() - self.staleness_s - SWEEP_AFTER_S
-        documents = [document for document, head in self._flipped.items() if head.flipped_at.timestamp() <= due]
-        swept = 0
-        for start in range(0, min(len(documents), DOCUMENTS_PER_SWEEP), DOCUMENTS_PER_DELETE):
-            some = documents[start : start + DOCUMENTS_PER_DELETE]
-            swept += await self._sweep(some, due)
-            for document in some:
-                head = self._flipped.get(document)
-                if head is not None and head.flipped_at.timestamp() <= due:  # else it was flipped again meanwhile
-                    self._flipped.pop(document)
+        due_s = time.time() - self.staleness_s - SWEEP_AFTER_S
+        due = [document for document, head in self._flipped.items() if head.flipped_at.timestamp() <= due_s]
+        due = due[:DOCUMENTS_PER_SWEEP]
+        deleted = await swept(self._store, due, due_s)
+        for document in due:
+            if self._flipped[document].flipped_at.timestamp() <= due_s:  # else it was flipped again meanwhile
+                self._flipped.pop(document)
         await self._store.settle()
-        return swept
-
-    async def _left_behind(self) -> dict[str, Head]:
-        """Documents with more than one head, or a deleted one: a worker may have died before it swept them."""
-        rows = await self._heads(f"document != {quoted(NEWEST)}", None)
-        return {
-            document: head_of(heads[0])
-            for document, heads in by_document(rows).items()
-            if len(heads) > 1 or heads[0]["rows_version"] == DELETED
-        }
-
-    async def _sweep(self, documents: Sequence[str], due: float) -> int:
-        dead, heads, repaired = [], [], []
-        for document, versions in by_document(await self._heads(among("document", documents), None)).items():
-            newest, *older = versions
-            if newest["flipped_at_us"] / 1e6 > due:
-                continue
-            live = {document: Live(newest["rows_version"], newest["digest"])}
-            dead.append(f"(version <= {newest['version']} and {dead_rows(live)})")
-            heads += [row["id"] for row in older]
-            if older:  # a late writer may have made one of them the one that is found by key
-                repaired.append(newest_row(head_of(newest)))
-        deleted = await self._store.delete(self._store.chunks, " or ".join(dead)) if dead else 0
-        if heads:
-            await self._store.write_heads(repaired)
-            await self._store.delete(self._store.heads, among("id", heads))
         return deleted
 
     async def _found(

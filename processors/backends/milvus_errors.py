@@ -1,6 +1,7 @@
 """What a Milvus server's refusals mean, and what to do about each."""
 
 import asyncio
+import re
 import ssl
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,6 +36,7 @@ QUOTA_WORDS = ("quota exhausted", "quota exceeded", "memory limit", "memory quot
 RATE_WORDS = ("rate limit", "request is rejected", "too many requests")
 QUOTA_RETRY_S, RATE_RETRY_S = 10.0, 1.0
 """Memory is given back by the minute; a rate is counted by the second."""
+NO_SUCH_DATABASE = re.compile(r"database.* (not found|does not exist)")
 HANDSHAKE_S = 5.0
 
 
@@ -60,7 +62,7 @@ def of_server(error: Any, said: str, *, is_input: bool) -> Poison | Transient:
 
 def _of_state(code: object, words: str, said: str) -> Transient | None:
     """What passes, by itself or with more room."""
-    if code in (NOT_FOUND,):
+    if code == NOT_FOUND and not NO_SUCH_DATABASE.search(words):
         return CollectionMissing(f"{said}: it was dropped, or `headwater index apply` is at work")
     if code in (NOT_LOADED, NOT_FULLY_LOADED, RECOVERING):
         return NotLoaded(f"{said}: it is being loaded")
@@ -79,7 +81,7 @@ def _of_deployment(code: object, words: str, said: str) -> Transient | None:
     """What stays until somebody changes a setting or the server."""
     if code in UNAUTHORISED or any(word in words for word in UNAUTHORISED_WORDS):
         return Misdeployed("unauthorized", f"{said}: correct index_token (USER:PASSWORD or an API key), or its rights")
-    if code == NO_DATABASE:
+    if code == NO_DATABASE or NO_SUCH_DATABASE.search(words):
         return Misdeployed("no-database", f"{said}: `headwater index apply` creates the database of the index URL")
     if "unimplemented" in words:
         return Misdeployed("too-old", f"{said}: the server is too old for this; use Milvus 2.4 or later")

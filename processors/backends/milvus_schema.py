@@ -24,7 +24,7 @@ CHUNK_SETS = ("readers", "labels")
 HEAD_TEXTS = ("digest", "model", "title", "media_type", "published_at")
 HEAD_NUMBERS = ("rows_version", "previous_rows_version", "flipped_at_us", "chunk_count")
 
-Index = tuple[str, str, Mapping[str, Any]]
+Index = tuple[str, str, Mapping[str, int]]
 """Kind, metric and parameters."""
 
 

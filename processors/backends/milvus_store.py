@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from processors.backends.milvus_client import MAX_ROWS, MilvusClient, Row, consistency
 from processors.backends.milvus_collections import MilvusCollections, Model
 from processors.backends.milvus_errors import CollectionMissing, NotLoaded
-from processors.backends.milvus_schema import Shape
+from processors.backends.milvus_schema import Shape, Words
 from processors.errors import Poison, Transient
 from processors.index_plan import Layout
 from processors.ports import SparseEncoder, Vectors
@@ -17,6 +17,8 @@ FLUSH_ROWS = 1_024
 reads, so a write only flushes when very many have gathered."""
 SETTLE_ROWS = 64
 """And between writes when these have."""
+NO_WORDS = {0: 1e-9}
+"""Milvus refuses an empty sparse vector; no encoder weighs term 0, which pads its input."""
 HEX = "0123456789abcdef"
 
 T = TypeVar("T")
@@ -85,12 +87,12 @@ class MilvusStore:
 
     async def write_chunks(self, rows: Sequence[Row]) -> None:
         """Into a collection that exists: see `collections.prepare_chunks`."""
-        if self.shape.words == "encoder":
-            if self._encoder is None:
-                raise Transient(f"collection {self.chunks!r} needs the setting `sparse` that it was filled with")
-            weights = await self._encoder.encode([row["text"] for row in rows], role="passage")
-            rows = [row | {"sparse": dict(weight)} for row, weight in zip(rows, weights, strict=True)]
-        await self._write(self.chunks, rows)
+        await self._write(self.chunks, await self._weighed(rows, self.shape.words))
+
+    async def write_copies(self, collection: str, rows: Sequence[Row], words: Words) -> None:
+        """Rows as they came out of another collection, into a loaded one whose words are weighed so."""
+        missing = words == "encoder" and not all("sparse" in row for row in rows)
+        await self._write(collection, await self._weighed(rows, words) if missing else rows)
 
     async def write_heads(self, rows: Sequence[Row]) -> None:
         await self.collections.prepare_heads()
@@ -127,6 +129,14 @@ class MilvusStore:
         if self.shape.words == "bm25" and self._encoder is not None:
             return "; the setting `sparse` is not needed, because the server weighs words itself"
         return ""
+
+    async def _weighed(self, rows: Sequence[Row], words: Words) -> Sequence[Row]:
+        if words != "encoder":
+            return rows
+        if self._encoder is None:
+            raise Transient(f"collection {self.chunks!r} needs the setting `sparse` that it was filled with")
+        weights = await self._encoder.encode([row["text"] for row in rows], role="passage")
+        return [row | {"sparse": dict(weight) or NO_WORDS} for row, weight in zip(rows, weights, strict=True)]
 
     async def _words_of(self, text: str) -> str | Mapping[int, float] | None:
         if self.shape.words == "bm25":

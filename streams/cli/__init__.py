@@ -49,6 +49,10 @@ COMMANDS: Mapping[str, Lazy | Mapping[str, Lazy]] = {
         "check": Lazy("streams.cli.topics:check", "Fail where the broker's topics differ from the table."),
     },
     "contract": Lazy("streams.cli.contract:contract", "Check a server against what the pipelines need.", OPERATE),
+    "index": {
+        "plan": Lazy("streams.cli.index:plan", "Show how the collections are sized, and what `apply` would change."),
+        "apply": Lazy("streams.cli.index:apply", "Create or migrate the collections."),
+    },
     "schemas": {
         "export": Lazy("streams.cli.schemas:export", "Write the JSON Schemas and the AsyncAPI document."),
         "check": Lazy("streams.cli.schemas:check", "Fail where the committed contracts differ from the code."),
@@ -57,6 +61,7 @@ COMMANDS: Mapping[str, Lazy | Mapping[str, Lazy]] = {
 GROUPS = {
     "documents": ("List, show and delete documents.", DATA),
     "topics": ("Compare and create the topics.", CONTRACT),
+    "index": ("Size, create and migrate the collections of the vector store.", CONTRACT),
     "schemas": ("Export and check the wire contract.", CONTRACT),
 }
 
