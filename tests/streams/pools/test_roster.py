@@ -4,7 +4,7 @@ import asyncio
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.errors import Poison, Transient
@@ -46,6 +46,7 @@ def settle(members: Roster[NoPort], clock: VirtualClock, calls: int = 200) -> li
     return got
 
 
+@settings(max_examples=50)
 @given(
     st.lists(
         st.tuples(
