@@ -1,18 +1,24 @@
 """A pool of language model servers: a question is tried elsewhere before its first word, and never after."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from processors.errors import Transient
+from processors.generate import Generate
+from schemas import PassagesRanked, PassagesRetrieved, QueryFailed
 from streams.composition import Backends
+from streams.overload import limited
 from streams.pools.ports import PooledGenerator
 from streams.settings import Settings
 from tests.processors.generator_contract import ASKED
 from tests.processors.models import evidence
 from tests.servers.faults import RESET, FaultServer, Reply, answer, busy, event, nobody, stream
+from tests.streams.runtime.wiring import NOW, Bench, query, question
 
 WORD = event({"choices": [{"delta": {"content": "In 1889."}, "finish_reason": None}]})
 END = event({"choices": [{"delta": {}, "finish_reason": "stop"}]})
@@ -66,6 +72,23 @@ async def test_where_every_server_is_busy_the_soonest_says_when_to_ask_again(tmp
             await written(generator)
         assert again.value.retry_after_s == pytest.approx(30, abs=1)
         assert sum(len(server.requests) for server in servers) == 2
+
+
+async def test_a_question_that_finds_every_server_busy_is_told_when_to_ask_again(tmp_path: Path) -> None:
+    async def rerank(event: PassagesRetrieved) -> Sequence[PassagesRanked]:
+        passages = tuple(replace(each, scores={"rerank": 1.0}) for each in evidence())
+        return [PassagesRanked(query=event.query, passages=passages)]
+
+    async with pooled(tmp_path, busy(retry_after="30"), busy(503, retry_after="40")) as (generator, _):
+        generate = Generate(limited({"generative": generator}, 4), "generative")
+        bench = Bench(query(rerank=rerank, generate=generate), "retrieve|rerank|generate")
+        await bench.publish(question(deadline=NOW + timedelta(seconds=20)))
+        await bench.engine.run()
+    [said] = bench.replies()
+    assert isinstance(said.event, QueryFailed)
+    assert (said.event.code, said.event.stage) == ("overloaded", "generate")
+    assert said.event.retry_after_s == pytest.approx(30, abs=1)
+    assert not bench.letters("evidence")
 
 
 async def test_it_opens_although_a_server_is_away(tmp_path: Path) -> None:
