@@ -6,6 +6,8 @@ import sys
 
 SLOTS = 4
 """Questions answered at once; more wait in the server's queue."""
+PROMPT_STEP = 128
+"""Tokens of a prompt read at a time: between two steps a withdrawn question is dropped, so a step is under a second."""
 CONTEXT_PER_SLOT = 4096
 """Tokens; a prompt of five 1,200-character passages takes about 1,700."""
 
@@ -20,6 +22,7 @@ def main() -> None:
     params.port = int(sys.argv[2])
     params.n_parallel = SLOTS
     params.n_ctx = SLOTS * CONTEXT_PER_SLOT
+    params.n_batch = PROMPT_STEP
     params.n_gpu_layers = 0
     # A small model decodes as fast on one thread, and more of them spin where other parts need the core.
     params.cpuparams.n_threads = 1

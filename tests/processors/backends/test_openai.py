@@ -205,7 +205,7 @@ async def test_an_answer_that_breaks_off_or_has_another_shape_is_transient(reply
 
 @pytest.mark.parametrize("reply", [faults.HANG, stream(delta("In "), Step.WAIT)])
 async def test_a_server_that_hangs_is_given_up(reply: Reply, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("processors.backends.openai.SILENCE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("processors.backends.openai_server.SILENCE_TIMEOUT_S", 0.2)
     assert "did not answer in time" in (await failure(reply)).reason
 
 
@@ -221,6 +221,22 @@ async def test_a_server_that_is_not_there_waits_and_stops_no_start() -> None:
         with pytest.raises(Transient, match="refuses connections"):
             await answered(generator)
         with pytest.raises(Transient, match=address):
+            await generator.check()
+
+
+async def test_a_server_that_was_down_at_the_start_is_known_by_its_first_question() -> None:
+    llama_cpp = answer({"data": [{"id": "local", "owned_by": "llamacpp"}]})
+    async with FaultServer(IN_1889).on("/v1/models", busy(503), llama_cpp) as server, opened(server.url) as generator:
+        assert await answered(generator)
+    assert [request.path for request in server.requests] == ["/v1/models", "/v1/models", "/v1/chat/completions"]
+    assert server.requests[-1].json()["return_progress"] is True
+
+
+async def test_a_server_that_lists_no_models_proves_itself_by_an_answer() -> None:
+    async with FaultServer(IN_1889).on("/v1/models", answer("", 404)) as server, opened(server.url) as generator:
+        assert server.url in await generator.check()
+        server.on("*", answer("", 404))
+        with pytest.raises(Poison, match="correct generator"):
             await generator.check()
 
 
@@ -308,13 +324,64 @@ async def test_a_certificate_that_nobody_vouches_for_refuses_a_start(tmp_path: P
             assert await answered(generator)
 
 
+def pointed(text: str) -> Reply:
+    return stream(delta(text[:5]), delta(text[5:]), COUNTED, DONE)
+
+
+async def test_a_guided_model_points_at_sentences_and_these_are_quoted() -> None:
+    async with served(pointed('{"sentences": [1]}'), pointed('{"sentences": [7, 3, 2]}'), options="&guided=quotes") as (
+        server,
+        generator,
+    ):
+        *quotes, last = await answered(generator)
+    assert [(quote.text, quote.passage) for quote in quotes] == [
+        ("The tower stands in Paris.", 0),
+        (" It was built from 1887 to 1889 by the engineers of Gustave Eiffel.", 0),
+        ("\n\nCold soup is made of tomatoes.", 2),
+    ]
+    assert last.usage is not None
+    sent = str(server.requests[-1].json())
+    assert "3. It was built from 1887" in sent
+    assert "'enum': [1, 2, 3, 4, 5, 6, 7, 8]" in sent
+
+
+async def test_a_guided_model_may_point_at_nothing() -> None:
+    async with served(pointed('{"sentences": []}'), options="&guided=quotes") as (_, generator):
+        [last] = await answered(generator)
+        assert not last.text
+        assert [part async for part in generator.generate(ASKED, [passage("...")])]
+
+
+@pytest.mark.parametrize(
+    "said", ["In 1889.", "[1]", '{"sentences": [99]}', '{"sentences": ["a"]}', '{"sentences": [1', "7"]
+)
+async def test_a_server_that_does_not_guide_refuses_a_start_and_keeps_questions_waiting(said: str) -> None:
+    async with FaultServer(pointed(said)).on("/v1/models", SERVED) as server:
+        with pytest.raises(Poison, match="drop guided="):
+            async with opened(server.url, "&guided=quotes"):
+                pass
+        server.on("*", pointed('{"sentences": [1]}'), pointed(said))
+        async with opened(server.url, "&guided=quotes") as generator:
+            with pytest.raises(Transient, match="drop guided="):
+                await answered(generator)
+
+
 async def test_before_it_is_open_a_generator_says_so() -> None:
     with pytest.raises(Transient, match="not open"):
         await answered(OpenAIGenerator("openai+http://127.0.0.1:9/v1?model=m"))
 
 
 @pytest.mark.parametrize(
-    "query", ["", "?model=m&evidence_bytes=much", "?model=m&max_tokens=0", "?model=m&api=responses", "?model=m&n=2"]
+    "query",
+    [
+        "",
+        "?model=m&evidence_bytes=much",
+        "?model=m&max_tokens=0",
+        "?model=m&api=responses",
+        "?model=m&guided=json",
+        "?model=m&api=completions&guided=quotes",
+        "?model=m&n=2",
+    ],
 )
 def test_a_url_that_cannot_work_is_refused_at_once(query: str) -> None:
     with pytest.raises(Poison, match="bad-url"):

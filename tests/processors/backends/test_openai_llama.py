@@ -54,6 +54,20 @@ class TestCompletions(GeneratorContract):
             yield generator
 
 
+class TestQuotes(GeneratorContract):
+    @pytest.fixture
+    async def generator(self, stack: Settings) -> AsyncIterator[Generator]:
+        async for generator in opened(stack, "&guided=quotes"):
+            yield generator
+
+    async def test_whatever_the_model_the_words_are_the_documents(self, generator: Generator) -> None:
+        *quotes, last = [fragment async for fragment in generator.generate(ASKED, evidence())]
+        assert quotes
+        assert all(quote.passage is not None for quote in quotes)
+        assert last.usage is not None
+        assert last.usage.completion_tokens > 1
+
+
 @pytest.fixture
 async def writer(stack: Settings) -> AsyncIterator[OpenAIGenerator]:
     """Allowed to write for minutes."""
