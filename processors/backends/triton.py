@@ -1,13 +1,14 @@
 """Vectors and scores from plain models on Triton servers."""
 
 import hashlib
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.backends.http import at_start
+from processors.backends.http import Misdeployed, at_start
 from processors.backends.triton_client import ANSWER_TIMEOUT_S, TritonModel
 from processors.backends.triton_errors import ModelFailed
 from processors.backends.triton_served import Served
@@ -19,6 +20,8 @@ from schemas import Passage
 
 NEUTRAL = "The model is asked whether it works."
 """Tells a model that fails from a text that makes it fail."""
+VERIFY_S = 10.0
+"""How long a model is believed to be the same."""
 ROLES: tuple[Role, ...] = ("query", "passage")
 
 
@@ -37,6 +40,7 @@ class TritonEmbedder:
         self._triton = TritonModel(where, key=key, ca_file=ca_file, answer_timeout_s=answer_timeout_s)
         self._version = self._model = ""
         self._dimensions = 0
+        self._verified = 0.0
 
     @property
     def model(self) -> str:
@@ -51,7 +55,8 @@ class TritonEmbedder:
         [self._text] = text_inputs(served, 1)
         self._output = number_output(served, ("embedding", "embeddings", "sentence_embedding"))
         self._version = served.version
-        self._model = _fingerprint(served, self._prefixes)
+        self._model = _fingerprint(served, self._version, self._prefixes)
+        self._verified = time.monotonic()
         with at_start():
             self._dimensions = (await self._vectors([NEUTRAL], 0)).shape[1]
 
@@ -76,8 +81,19 @@ class TritonEmbedder:
         async def ask(some: Sequence[str]) -> Vectors:
             return await self._vectors(some, self._dimensions)
 
+        await self._verify()
         found = await _each(ready, ask, most=self._text.most, works=lambda: ask([NEUTRAL]))
         return np.concatenate(found) if found else np.empty((0, self._dimensions), np.float32)
+
+    async def _verify(self) -> None:
+        """Raise where the same version was loaded again with other weights, as far as its fingerprint tells."""
+        if not self._model or time.monotonic() - self._verified < VERIFY_S:
+            return
+        served = await self._triton.describe(self._triton.url.model, version=self._version)
+        if (found := _fingerprint(served, self._version, self._prefixes)) != self._model:
+            problem = f"{self._triton.url} now serves {found!r} in place of {self._model!r}"
+            raise Misdeployed("model-replaced", f"{problem}; put it back, or start the workers anew")
+        self._verified = time.monotonic()
 
     async def _vectors(self, texts: Sequence[str], dimensions: int) -> Vectors:
         # Only this version: a newer one may have other weights, and its vectors must not mix with these.
@@ -175,8 +191,8 @@ async def _each(
     return found
 
 
-def _fingerprint(served: Served, prefixes: dict[str, str]) -> str:
-    name = served.parameters.get("fingerprint") or f"triton/{served.name}:{served.version}"
+def _fingerprint(served: Served, version: str, prefixes: dict[str, str]) -> str:
+    name = served.parameters.get("fingerprint") or f"triton/{served.name}:{version}"
     if not prefixes:
         return name
     return f"{name}/{hashlib.blake2b(repr(sorted(prefixes.items())).encode(), digest_size=3).hexdigest()}"

@@ -34,7 +34,6 @@ class TritonModel:
         self._headers = url.headers(key)
         self._client: Any = None
         self._grpc: Any = None
-        self.served: Served | None = None
 
     async def open(self) -> Served:
         """Connect, have the model loaded where the URL asks for it, and read what it takes and gives."""
@@ -44,8 +43,8 @@ class TritonModel:
             # Not the server's readiness: another model that failed to load would keep us out.
             if not await self._client.is_model_ready(self.url.model, **self._call()):
                 await self._load()
-        self.served = await self.describe(self.url.model)
-        return self.served
+        with at_start():
+            return await self.describe(self.url.model)
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -58,10 +57,11 @@ class TritonModel:
             if not await self._client.is_model_ready(self.url.model, **self._call()):
                 raise Misdeployed("model-not-ready", f"{self.url}: the model is not loaded; load it, or see its log")
 
-    async def describe(self, model: str) -> Served:
-        with at_start(), self._translated():
-            metadata = await self._client.get_model_metadata(model, **self._call())
-            config = (await self._client.get_model_config(model, **self._call())).config
+    async def describe(self, model: str, *, version: str = "") -> Served:
+        """What the server says about a model now."""
+        with self._translated():
+            metadata = await self._client.get_model_metadata(model, version, **self._call())
+            config = (await self._client.get_model_config(model, version, **self._call())).config
         return Served.of(metadata, config)
 
     async def infer(self, inputs: Tensors, outputs: Sequence[str], *, version: str = "") -> dict[str, NDArray[Any]]:

@@ -55,7 +55,8 @@ class TritonGenerator:
     async def open(self) -> None:
         served = await self._triton.open()
         self._speaker = recognise(served)
-        steps = [await self._triton.describe(step) for step in served.steps]
+        with at_start():
+            steps = [await self._triton.describe(step) for step in served.steps]
         self._stoppable = next((step for step in steps if "stop" in step.inputs), None)
 
     async def close(self) -> None:

@@ -1,12 +1,10 @@
 """Every way in which a real Triton, or the way to it, can fail, and whose fault that is said to be."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
-import tritonclient.grpc.aio as client
 
 from processors.backends.triton import TritonEmbedder, TritonReranker
 from processors.backends.triton_generator import TritonGenerator
@@ -15,9 +13,8 @@ from streams.local.listeners import free_ports
 from tests.processors.backends.test_triton import opened
 from tests.processors.generator_contract import ASKED
 from tests.processors.models import evidence, passage
-from tests.servers.certificates import Authority
 from tests.servers.proxy import Fault, FaultProxy
-from tests.servers.triton.launcher import MISSING, Triton, available, serving
+from tests.servers.triton.launcher import Triton
 
 pytestmark = pytest.mark.servers
 
@@ -183,131 +180,3 @@ async def test_before_it_is_open_a_port_says_so() -> None:
         await answer(TritonGenerator("triton+grpc://127.0.0.1:9/m"))
     with pytest.raises(Transient, match="not open"):
         await TritonReranker("triton+grpc://127.0.0.1:9/m").check()
-
-
-@pytest.fixture(scope="module")
-def own() -> Iterator[Triton]:
-    """A server with nothing loaded."""
-    if not available():
-        pytest.skip(MISSING)
-    with serving() as server:
-        yield server
-
-
-class TestModelControl:
-    async def test_a_model_that_is_not_loaded_is_refused_at_the_start(self, own: Triton) -> None:
-        embedder = TritonEmbedder(f"triton+grpc://{own.address}/counting")
-        with pytest.raises(Poison, match=r"model-not-ready.*add load=true"):
-            await embedder.open()
-        await embedder.close()
-
-    async def test_it_is_loaded_where_the_url_asks_and_its_unloading_is_an_outage(self, own: Triton) -> None:
-        async with opened(TritonEmbedder(f"triton+grpc://{own.address}/faulty?load=true")) as embedder:
-            assert (await embedder.embed(["one"], role="passage")).shape == (1, 4)
-            async with client.InferenceServerClient(own.address) as control:
-                await control.unload_model("faulty")
-                await gone(embedder)
-                with pytest.raises(Poison, match="model-not-ready"):
-                    await embedder.check()
-                await control.load_model("faulty")
-            assert (await embedder.embed(["one"], role="passage")).shape == (1, 4)
-
-    async def test_a_newer_version_s_vectors_do_not_mix_with_ours(self, own: Triton) -> None:
-        async with opened(TritonEmbedder(f"triton+grpc://{own.address}/faulty?load=true")) as embedder:
-            versions = own.folder / "repository" / "faulty"
-            (versions / "1").rename(versions / "2")
-            try:
-                async with client.InferenceServerClient(own.address) as control:
-                    await control.load_model("faulty")
-                await gone(embedder)
-            finally:
-                (versions / "2").rename(versions / "1")
-
-
-async def gone(embedder: TritonEmbedder) -> None:
-    """The model stays for what is under way, and goes then."""
-    async with asyncio.timeout(10):
-        with pytest.raises(Transient, match="load the model"):
-            await _for_ever(embedder)
-
-
-async def _for_ever(embedder: TritonEmbedder) -> None:
-    while True:
-        await embedder.embed(["one"], role="passage")
-
-
-class TestOwnServers:
-    async def test_a_dead_server_is_an_outage_and_a_new_one_answers(self) -> None:
-        if not available():
-            pytest.skip(MISSING)
-        with serving("faulty") as server:
-            async with opened(TritonEmbedder(f"triton+grpc://{server.address}/faulty")) as embedder:
-                server.kill()
-                with pytest.raises(Transient, match="cannot be reached"):
-                    await embedder.embed(["one"], role="passage")
-                await asyncio.to_thread(server.start)
-                await recovered(embedder)
-
-    async def test_a_token_goes_where_the_server_wants_it(self) -> None:
-        if not available():
-            pytest.skip(MISSING)
-        guarded = "--grpc-restricted-protocol=inference,model-repository:entrance=s3cret"
-        with serving("faulty", options=(guarded,)) as server:
-            url = f"triton+grpc://{server.address}/faulty"
-            for key in ("", "expired"):
-                refused = TritonEmbedder(url, key=key)
-                with pytest.raises(Poison, match=r"unauthorized.*token_header=.*embedder_key") as raised:
-                    await refused.open()
-                assert "s3cret" not in str(raised.value)
-                await refused.close()
-            url += "?token_header=triton-grpc-protocol-entrance"
-            async with opened(TritonEmbedder(url, key="s3cret")) as embedder:
-                assert (await embedder.embed(["one"], role="passage")).shape == (1, 4)
-
-    async def test_tls_is_trusted_by_its_authority_and_name(self, tmp_path: Path) -> None:
-        if not available():
-            pytest.skip(MISSING)
-        authority = Authority(tmp_path)
-        certificate, key = authority.issue("localhost")
-        options = ("--grpc-use-ssl=true", f"--grpc-server-cert={certificate}", f"--grpc-server-key={key}")
-        with serving("faulty", options=options) as server:
-            named, by_address = (
-                f"triton+grpcs://localhost:{server.port}/faulty",
-                f"triton+grpcs://{server.address}/faulty",
-            )
-            async with opened(TritonEmbedder(named, ca_file=authority.ca_file)) as embedder:
-                assert (await embedder.embed(["one"], role="passage")).shape == (1, 4)
-            for url, ca_file, said in (
-                (by_address, authority.ca_file, "issued for another name"),
-                (named, None, "name its authority in ca_file"),
-                (f"triton+grpc://{server.address}/faulty", None, "cannot be reached|did not answer"),
-            ):
-                embedder = TritonEmbedder(url, ca_file=ca_file, answer_timeout_s=2)
-                with pytest.raises((Transient, Poison), match=said):
-                    await embedder.open()
-                await embedder.close()
-
-    @pytest.mark.parametrize(
-        ("name", "expired", "said"),
-        [("127.0.0.1", True, "tls.*renew it"), ("elsewhere.test", False, "tls.*another name")],
-    )
-    async def test_a_certificate_that_is_not_valid_is_refused_at_the_start(
-        self, triton: Triton, tmp_path: Path, name: str, expired: bool, said: str
-    ) -> None:
-        authority = Authority(tmp_path)
-        presented = authority.server(name, expired=expired)
-        presented.set_alpn_protocols(["h2"])
-        async with FaultProxy("127.0.0.1", triton.port, tls=presented) as proxy:
-            embedder = TritonEmbedder(f"triton+grpcs://{proxy.address}/faulty", ca_file=authority.ca_file)
-            with pytest.raises(Poison, match=said):
-                await embedder.open()
-            await embedder.close()
-
-    async def test_what_encrypts_in_front_of_a_server_is_as_good(self, triton: Triton, tmp_path: Path) -> None:
-        authority = Authority(tmp_path)
-        presented = authority.server()
-        presented.set_alpn_protocols(["h2"])
-        async with FaultProxy("127.0.0.1", triton.port, tls=presented) as proxy:
-            url = f"triton+grpcs://{proxy.address}/faulty"
-            async with opened(TritonEmbedder(url, ca_file=authority.ca_file)) as embedder:
-                assert (await embedder.embed(["one"], role="passage")).shape == (1, 4)
