@@ -1,17 +1,14 @@
 """What TEI's ports make of a server that fails: an outage waits, wrong settings refuse to start, both with a remedy."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from processors.backends.tei import TeiEmbedder, TeiReranker, TeiSparseEncoder
+from processors.backends.tei import TeiEmbedder
 from processors.errors import Poison, Transient
-from tests.processors.models import passage
+from tests.processors.backends.tei_scripted import KINDS, SILENCE_S, Kind, failed, info, opened, overloaded, serving
 from tests.servers.certificates import Authority
 from tests.servers.faults import (
     HANG,
@@ -29,101 +26,10 @@ from tests.servers.faults import (
     truncated,
 )
 
-Port = TeiEmbedder | TeiReranker | TeiSparseEncoder
-SILENCE_S = 0.3
-
-
-def info(kind: str, **more: object) -> dict[str, object]:
-    """What /info says of a model; named as the recordings of a real server have it."""
-    about = {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}} if kind == "reranker" else {"pooling": kind}
-    return {
-        "model_id": "org/model",
-        "model_sha": None,
-        "model_dtype": "float32",
-        "served_model_name": "org/model",
-        "model_type": {"reranker" if kind == "reranker" else "embedding": about},
-        "max_concurrent_requests": 8,
-        "max_input_length": 256,
-        "max_batch_tokens": 16384,
-        "max_batch_requests": 8,
-        "max_client_batch_size": 4,
-        "auto_truncate": True,
-        "tokenization_workers": 1,
-        "version": "1.9.3",
-        "sha": None,
-        "docker_label": None,
-    } | more
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One of the three ports, as the fault server plays its server."""
-
-    setting: str
-    make: Callable[..., Port]
-    pooling: str
-    path: str
-    probes: int
-    """Requests to `path` during `open`."""
-    good: Sequence[object]
-    """The answer to one text."""
-    ask: Callable[[Any], Awaitable[object]]
-
-
-KINDS = {
-    "embedder": Kind(
-        "embedder", TeiEmbedder, "mean", "/embed", 2, [[0.6, 0.8]], lambda port: port.embed(["tower"], role="query")
-    ),
-    "sparse": Kind(
-        "sparse",
-        TeiSparseEncoder,
-        "splade",
-        "/embed_sparse",
-        2,
-        [[{"index": 7, "value": 0.5}]],
-        lambda port: port.encode(["tower"], role="query"),
-    ),
-    "reranker": Kind(
-        "reranker",
-        TeiReranker,
-        "reranker",
-        "/rerank",
-        1,
-        [{"index": 0, "score": 0.5}],
-        lambda port: port.rerank("Where is it?", [passage("tower")]),
-    ),
-}
-
 
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> Kind:
     return KINDS[request.param]
-
-
-@asynccontextmanager
-async def serving(kind: Kind, *replies: Reply, **tls: Any) -> AsyncIterator[FaultServer]:
-    """A server that opens well, and then answers the port's requests with `replies`."""
-    fine = [answer(kind.good)] * kind.probes
-    async with FaultServer(answer(info(kind.pooling)), **tls) as server:
-        yield server.on(kind.path, *fine, *replies)
-
-
-@asynccontextmanager
-async def opened(kind: Kind, url: str, **options: Any) -> AsyncIterator[Port]:
-    port = kind.make(f"tei+{url}", answer_timeout_s=SILENCE_S, **options)
-    try:
-        await port.open()
-        yield port
-    finally:
-        await port.close()
-
-
-def overloaded(**headers: str) -> Reply:
-    return answer({"error": "Model is overloaded", "error_type": "Overloaded"}, 429, **headers)
-
-
-def failed(error_type: str, message: str = "no", status: int = 424) -> Reply:
-    return answer({"error": message, "error_type": error_type}, status)
 
 
 OUTAGES: dict[str, tuple[Reply, str]] = {
@@ -200,97 +106,6 @@ async def test_the_time_that_a_busy_server_asks_for_is_kept(reply: Reply, wait_s
         with pytest.raises(Transient) as raised:
             await kind.ask(port)
     assert raised.value.retry_after_s == wait_s
-
-
-@pytest.mark.parametrize(
-    ("found", "says"),
-    [
-        ([[0.6, None]], "null"),
-        ([[None, None]], "null"),
-        ([[0.0, 0.0]], "of zeros"),
-    ],
-)
-async def test_what_is_no_vector_is_an_outage_where_every_text_gets_it(found: object, says: str) -> None:
-    kind = KINDS["embedder"]
-    async with serving(kind, answer(found)) as server, opened(kind, server.url) as port:
-        with pytest.raises(Transient, match=f"fails for every text .*{says}"):
-            await kind.ask(port)
-
-
-@pytest.mark.parametrize(
-    ("bad", "says"),
-    [
-        (answer([[None, None]]), "null"),
-        (failed("Backend", "indices out of bounds"), "indices out of bounds"),
-    ],
-)
-async def test_what_only_one_text_gets_every_time_is_that_text_s_fault(bad: Reply, says: str) -> None:
-    kind = KINDS["embedder"]
-    fine = answer(kind.good)
-    # The request, then three times alone, each followed by a text that nothing is wrong with.
-    async with serving(kind, bad, bad, fine, bad, fine, bad, fine) as server, opened(kind, server.url) as port:
-        with pytest.raises(Poison, match=f"text 0 of 1.*{server.url}.*{says}.*leave it out") as raised:
-            await kind.ask(port)
-    assert raised.value.code == "model-failed"
-
-
-async def test_a_text_that_failed_beside_others_and_works_alone_gets_its_vector() -> None:
-    kind = KINDS["embedder"]
-    bad, fine = failed("Backend", "a neighbour's fault"), answer(kind.good)
-    async with serving(kind, bad, bad, fine, fine) as server, opened(kind, server.url) as port:
-        await kind.ask(port)
-
-
-@pytest.mark.parametrize(
-    ("found", "says"),
-    [
-        ([[0.6, 0.8, 0.0]], "1 vectors of 2 dimensions"),
-        ([[0.6], [0.8]], "1 vectors of 2 dimensions"),
-        ([[0.6, 0.8], [0.6]], "1 vectors of 2 dimensions"),
-        ([[3.0, 4.0]], "not normalised"),
-        ([["six", "eight"]], "1 vectors of 2 dimensions"),
-        ([[{}, 0.8]], "1 vectors of 2 dimensions"),
-    ],
-)
-async def test_vectors_are_checked_one_by_one(found: object, says: str) -> None:
-    kind = KINDS["embedder"]
-    async with serving(kind, answer(found)) as server, opened(kind, server.url) as port:
-        with pytest.raises(Transient, match=f"{server.url} answers 200, but .*{says}.*correct embedder"):
-            await kind.ask(port)
-
-
-@pytest.mark.parametrize(
-    ("found", "says"),
-    [
-        ([{"index": 0, "score": None}], "fails for every text"),
-        ([{"index": 0, "score": "0.5"}], "no number"),
-        ([{"index": 0, "score": -3.5}], r"beyond \[0, 1\]"),
-        ([{"index": 1, "score": 0.5}], "other than 1 scores"),
-        ([{"index": 0, "score": 0.5}, {"index": 0, "score": 0.5}], "other than 1 scores"),
-        ([{"score": 0.5}], "other than 1 scores"),
-    ],
-)
-async def test_scores_are_checked_one_by_one(found: object, says: str) -> None:
-    kind = KINDS["reranker"]
-    async with serving(kind, answer(found)) as server, opened(kind, server.url) as port:
-        with pytest.raises(Transient, match=says):
-            await kind.ask(port)
-
-
-@pytest.mark.parametrize(
-    ("found", "says"),
-    [
-        ([[{"index": 7, "value": None}]], "fails for every text"),
-        ([[{"index": 7, "value": "0.5"}]], "no number"),
-        ([[{"index": 7}]], "the terms of 1 texts"),
-        ([[[7, 0.5]]], "the terms of 1 texts"),
-    ],
-)
-async def test_term_weights_are_checked_one_by_one(found: object, says: str) -> None:
-    kind = KINDS["sparse"]
-    async with serving(kind, answer(found)) as server, opened(kind, server.url) as port:
-        with pytest.raises(Transient, match=says):
-            await kind.ask(port)
 
 
 START: dict[str, tuple[Reply, str, str]] = {
