@@ -95,7 +95,7 @@ class MilvusIndex:
         self.staleness_s = default if self._staleness_s is None else self._staleness_s
 
     async def close(self) -> None:
-        await self._client.close()
+        await self._store.close()
         if self._encoder is not None:
             await self._encoder.close()
 

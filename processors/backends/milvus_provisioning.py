@@ -50,7 +50,7 @@ class MilvusProvisioner:
                 await self._client.open()
 
     async def close(self) -> None:
-        await self._client.close()
+        await self._store.close()
         if self._encoder is not None:
             await self._encoder.close()
 

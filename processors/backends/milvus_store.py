@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from processors.backends.milvus_client import MAX_ROWS, MilvusClient, Row, consistency
 from processors.backends.milvus_collections import MilvusCollections, Model
 from processors.backends.milvus_errors import CollectionMissing, NotLoaded
 from processors.backends.milvus_schema import Shape, Words
+from processors.backends.milvus_writes import GatheredWrites
 from processors.errors import Poison, Transient
 from processors.index_plan import Layout
 from processors.ports import SparseEncoder, Vectors
@@ -15,6 +17,8 @@ from processors.ports import SparseEncoder, Vectors
 FLUSH_ROWS = 1_024
 """Milvus Lite scans unflushed rows in Python: 1,000 of them cost a search 190 ms. A flush takes 60 ms and holds up
 reads, so a write only flushes when very many have gathered."""
+WRITES_AT_ONCE = 2
+"""While the server works on one, the next is encoded."""
 SETTLE_ROWS = 64
 """And between writes when these have."""
 NO_WORDS = {0: 1e-9}
@@ -34,6 +38,7 @@ class MilvusStore:
         self.collections = MilvusCollections(client, collection, layout=layout, has_encoder=encoder is not None)
         self.chunks, self.heads = self.collections.chunks, self.collections.heads
         self._encoder = encoder
+        self._writes: dict[str, GatheredWrites] = {}
         self._writing = asyncio.Lock()
         self._unflushed = 0
         self._wrote = False
@@ -44,6 +49,11 @@ class MilvusStore:
     @property
     def shape(self) -> Shape:
         return self.collections.shape
+
+    async def close(self) -> None:
+        for writes in self._writes.values():
+            await writes.close()
+        await self.client.close()
 
     async def check(self) -> str:
         about = f"{self.client.server.version}, collection {self.chunks!r}"
@@ -159,11 +169,18 @@ class MilvusStore:
         return rows
 
     async def _write(self, collection: str, rows: Sequence[Row]) -> None:
+        if collection not in self._writes:
+            # Milvus Lite does not promise more than one writer.
+            at_once = 1 if self.client.server.is_lite else WRITES_AT_ONCE
+            self._writes[collection] = GatheredWrites(partial(self._upsert, collection), at_once=at_once)
+        await self._writes[collection].add(rows)
+
+    async def _upsert(self, collection: str, rows: Sequence[Row]) -> None:
         if not self.client.server.is_lite:
-            await self._call("upsert", collection, list(rows))
+            await self._call("upsert", collection, rows)
             return
-        async with self._writing:  # Milvus Lite does not promise more than one writer
-            await self._call("upsert", collection, list(rows))
+        async with self._writing:
+            await self._call("upsert", collection, rows)
             self._unflushed += len(rows)
             self._wrote = True
             if self._unflushed >= FLUSH_ROWS:
