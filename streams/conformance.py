@@ -15,6 +15,7 @@ from processors.conformance import Outcome, embedder, examine, generator, index,
 from processors.conformance.evidence import evidence
 from processors.errors import Poison
 from processors.ports import Embedder, Generator, Index, Port, Reranker
+from schemas import DocumentId, Tenant
 from streams.composition import Backends, UnknownBackend
 from streams.settings import Settings
 
@@ -135,7 +136,8 @@ class IndexSubject(Subject):
         return examine(index.CHECKS, index.Connected(self.backend, self._another))
 
     async def measured(self) -> Facts:
-        return {}
+        nobody, nothing = Tenant("contract-nobody"), DocumentId("nothing")
+        return {"one_read_ms": await _median_ms(lambda: self.backend.head(nobody, nothing))}
 
     async def close(self) -> None:
         try:

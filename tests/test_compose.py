@@ -142,7 +142,7 @@ def test_every_stage_has_one_worker_and_chunk_alone_parses() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["topics"])
+@pytest.mark.parametrize("name", sorted(ONE_SHOT))
 def test_what_prepares_the_system_is_a_command_of_ours(name: str) -> None:
     word, further = OURS[name]["command"]
     group = COMMANDS[word]

@@ -3,10 +3,9 @@
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any
+from typing import TypedDict, Unpack
 
 import numpy as np
 
@@ -120,29 +119,37 @@ async def embedded(event: ChunksExtracted, embedder: HashedWords | None = None) 
     )
 
 
-def head(event: ChunksExtracted | ChunksEmbedded, *, flipped_at: datetime = NOON, **changes: Any) -> Head:
+def head(event: ChunksExtracted | ChunksEmbedded, *, flipped_at: datetime = NOON) -> Head:
     """The head that makes the event's document live."""
     about = event.document
-    return replace(
-        Head(
-            tenant=about.tenant,
-            document_id=about.document_id,
-            version=about.version,
-            rows_version=about.version,
-            previous_rows_version=None,
-            flipped_at=flipped_at,
-            published_at=about.published_at,
-            digest=about.digest,
-            chunk_count=about.chunk_count,
-            model=event.model if isinstance(event, ChunksEmbedded) else HashedWords().model,
-            title=about.title,
-            media_type=about.media_type,
-        ),
-        **changes,
+    return Head(
+        tenant=about.tenant,
+        document_id=about.document_id,
+        version=about.version,
+        rows_version=about.version,
+        previous_rows_version=None,
+        flipped_at=flipped_at,
+        published_at=about.published_at,
+        digest=about.digest,
+        chunk_count=about.chunk_count,
+        model=event.model if isinstance(event, ChunksEmbedded) else HashedWords().model,
+        title=about.title,
+        media_type=about.media_type,
     )
 
 
-async def publish(index: Index, texts: Sequence[str], *, flipped_at: datetime = NOON, **about: Any) -> Head:
+class About(TypedDict, total=False):
+    """What `slices` takes besides the texts."""
+
+    document_id: str
+    version: int
+    tenant: str
+    metadata: Mapping[str, Scalar] | None
+    readers: tuple[str, ...]
+    per_slice: int
+
+
+async def publish(index: Index, texts: Sequence[str], *, flipped_at: datetime = NOON, **about: Unpack[About]) -> Head:
     """Write a document and make it live."""
     for event in slices(texts, **about):
         await index.write(await embedded(event))

@@ -3,7 +3,7 @@
 from processors.conformance import equal, holds
 from processors.conformance.documents import HashedWords
 from processors.conformance.shelf import HANDBOOK, Shelf
-from schemas import Scalar
+from schemas import Scalar, Tenant
 
 EXACT = 1e-4
 
@@ -44,7 +44,7 @@ async def a_tenant_never_sees_anothers_documents(shelf: Shelf) -> None:
     leak = "one customer reads another's documents"
     equal(await shelf.texts("pump"), ["the pump of the one"], "what the one tenant finds", leak)
     equal(await shelf.texts("pump", tenant=shelf.neighbour), ["the pump of the other"], "what the other finds", leak)
-    nobody = f"{shelf.tenant}-c"
+    nobody = Tenant(f"{shelf.tenant}-c")
     equal(await shelf.texts("pump", tenant=nobody), [], "what a third tenant finds", leak)
 
 

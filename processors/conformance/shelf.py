@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import wraps
-from typing import Any
+from typing import Unpack
 
 from processors.conformance import Check
-from processors.conformance.documents import NOON, embedded, find, head, slices
+from processors.conformance.documents import NOON, About, embedded, find, head, slices
 from processors.ports import Head, Index
 from schemas import ChunksExtracted, DocumentId, Passage, Scalar, Tenant
 
@@ -50,9 +50,10 @@ class Shelf:
         finally:
             await index.close()
 
-    def slices(self, texts: Sequence[str], **about: Any) -> list[ChunksExtracted]:
+    def slices(self, texts: Sequence[str], **about: Unpack[About]) -> list[ChunksExtracted]:
         """A document's chunks as the chunk stage cuts them; see `documents.slices`."""
-        events = slices(texts, **{"tenant": self.tenant, **about})
+        about.setdefault("tenant", self.tenant)
+        events = slices(texts, **about)
         document = events[0].document
         key = document.tenant, document.document_id
         self.written[key] = max(document.version, self.written.get(key, 0))
@@ -61,7 +62,7 @@ class Shelf:
     async def write(self, event: ChunksExtracted) -> None:
         await self.index.write(await embedded(event))
 
-    async def publish(self, texts: Sequence[str], *, flipped_at: datetime = NOON, **about: Any) -> Head:
+    async def publish(self, texts: Sequence[str], *, flipped_at: datetime = NOON, **about: Unpack[About]) -> Head:
         """Write a document and make it live."""
         for event in self.slices(texts, **about):
             await self.write(event)
@@ -82,9 +83,9 @@ class Shelf:
             self.index, text, tenant=tenant or self.tenant, limit=limit, principals=principals, filters=filters
         )
 
-    async def texts(self, text: str, **about: Any) -> list[str]:
+    async def texts(self, text: str, *, tenant: Tenant | None = None) -> list[str]:
         """The passages' texts that a search shows."""
-        return [passage.text for passage in await self.find(text, **about)]
+        return [passage.text for passage in await self.find(text, tenant=tenant)]
 
     async def clear(self) -> None:
         """Delete every document that the check wrote."""

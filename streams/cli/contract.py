@@ -20,6 +20,7 @@ UNITS = {
     "model": "model {!r}",
     "one_text_ms": "one text in {} ms",
     "three_passages_ms": "three passages in {} ms",
+    "one_read_ms": "one read of one's own write in {} ms",
     "first_piece_ms": "first piece of an answer after {} ms",
 }
 

@@ -152,7 +152,7 @@ class Listing(MilvusIndex):
 def _head(event: ChunksEmbedded, newest: Head | None) -> Head:
     from tests.processors.happenings import head
 
-    return head(event, version=max(event.document.version, newest.version if newest else 0))
+    return replace(head(event), version=max(event.document.version, newest.version if newest else 0))
 
 
 @pytest.fixture
