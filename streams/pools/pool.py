@@ -89,7 +89,8 @@ class Pool(Generic[P]):
             self._around.board.show(self.port, self.roster.states)
             for every_s, work in (
                 (REVIEW_EVERY_S, self._review),
-                (RESOLVE_EVERY_S, self._renew),
+                (RESOLVE_EVERY_S, self._follow_names),
+                (RESOLVE_EVERY_S, self._open_members),  # apart: one that hangs must not keep others from leaving
                 (PROBE_EVERY_S, self._probe),
             ):
                 self._tasks.append(asyncio.create_task(self._repeat(every_s, work)))
@@ -150,10 +151,6 @@ class Pool(Generic[P]):
                 log.warning("instance", extra=about)
             self._said[instance.url] = state
         self._around.board.write()
-
-    async def _renew(self) -> None:
-        await self._follow_names()
-        await self._open_members()
 
     async def _probe(self) -> None:
         """Ask for the health of those that answered nothing lately: an answer is the better proof."""
