@@ -1,13 +1,13 @@
 """Vectors, word weights and scores from text-embeddings-inference servers."""
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from processors.backends.http import HttpServer, at_start
 from processors.backends.tei_lists import NEUTRAL, Ask, TeiLists
@@ -65,15 +65,14 @@ class _Tei:
         prefix = self._options.get(f"{role}_prefix", "")
         return [prefix + text for text in texts]
 
-    def _numbers(self, found: NDArray[Any]) -> NDArray[np.float64]:
+    def _numbers(self, found: Sequence[object]) -> Sequence[float]:
         """Raises Failed where one of them is null or not finite, and Transient where one is something else."""
-        if found.dtype.kind == "O" and all(each is None or isinstance(each, (int, float)) for each in found.flat):
-            raise Failed("it gave null in place of a number")
-        if found.dtype.kind not in "fiu":
-            raise self._server.nonsense("with something that is no number", orjson.dumps(found.tolist()))
-        if not np.isfinite(found).all():
-            raise Failed("it gave a number that is not finite")
-        return found.astype(np.float64)
+        numbers = [float(each) for each in found if isinstance(each, (int, float))]
+        if len(numbers) + sum(each is None for each in found) < len(found):
+            raise self._server.nonsense("with something that is no number", orjson.dumps(found))
+        if len(numbers) < len(found) or not all(map(math.isfinite, numbers)):
+            raise Failed("it gave null, or a number that is not finite")
+        return numbers
 
 
 class TeiEmbedder(_Tei):
@@ -172,7 +171,7 @@ class TeiSparseEncoder(_Tei):
         if len(rows) != texts:
             problem = f"/embed_sparse gave something other than the terms of {texts} texts"
             raise self._server.nonsense(problem, orjson.dumps(answer))
-        self._numbers(np.asarray([value for row in rows for _, value in row] or [0.0]))
+        self._numbers([value for row in rows for _, value in row])
         return [{term: float(weight) for term, weight in row if weight > 0} for row in rows]
 
 
@@ -212,10 +211,10 @@ class TeiReranker(_Tei):
             scores = {}
         if sorted(scores) != list(range(texts)) or len(answer) != texts:
             raise self._server.nonsense(f"/rerank gave something other than {texts} scores", orjson.dumps(answer))
-        ordered = self._numbers(np.asarray([scores[place] for place in range(texts)]))
-        if ordered.min() < 0 or ordered.max() > 1:
+        ordered = self._numbers([scores[place] for place in range(texts)])
+        if min(ordered) < 0 or max(ordered) > 1:
             raise self._server.nonsense("/rerank gave scores beyond [0, 1], though not asked for raw ones")
-        return [float(score) for score in ordered]
+        return ordered
 
 
 def _check_encoding(texts: Sequence[str]) -> None:

@@ -74,7 +74,8 @@ class TeiLists:
         self._server = server
         self._suspicious_bytes = MAX_LIST_BYTES
         """A text of so many bytes was too long once: from then on the tokens of such texts are counted first."""
-        self._one_at_a_time = asyncio.Lock()
+        self._one_at_a_time = {True: asyncio.Lock(), False: asyncio.Lock()}
+        """By whether a question asks: it does not wait for passages here, either."""
 
     async def rows(self, ask: Ask[R], texts: Sequence[str]) -> list[R]:
         """Raises Transient and Poison, which tells the place of the text that it is about."""
@@ -84,6 +85,9 @@ class TeiLists:
         except _Hopeless as error:
             place = list(texts).index(error.text)
             raise Poison(error.code, f"text {place} of {len(texts)}: {error.detail}") from error
+        except (TooLarge, TooLong) as error:
+            told = f"{self._server.base} refuses a text that it was told to cut ({error}): see its version and flags"
+            raise Transient(told) from error
         rows = {place: row for places, answer in zip(lists, answers, strict=True)
                 for place, row in zip(places, answer, strict=True)}  # fmt: skip
         self.spent.texts += len(texts)
@@ -113,7 +117,10 @@ class TeiLists:
 
     async def _apart(self, ask: Ask[R], texts: Sequence[str]) -> Sequence[R]:
         """Let the texts that are too long be cut, and only these."""
-        long = await self._too_long(ask, texts)
+        try:
+            long = await self._too_long(ask, texts)
+        except (Failed, TooLarge, TooLong):  # each text shows by itself what is wrong with it
+            return await _together([self._alone(ask, text) for text in texts])
         rows: dict[int, R] = {}
         for places, truncate in (([p for p in range(len(texts)) if p not in long], False), (sorted(long), True)):
             if not places:
@@ -122,12 +129,12 @@ class TeiLists:
             try:
                 answer = await self._sent(ask, some, truncate=truncate)
             except TooLong:  # our count was one token short: what stands between question and text differs by model
-                answer = await _together([self._alone_cut(ask, text) for text in some])
+                answer = await _together([self._alone(ask, text) for text in some])
             rows |= zip(places, answer, strict=True)
         self._count([texts[place] for place in long])
         return [rows[place] for place in range(len(texts))]
 
-    async def _alone_cut(self, ask: Ask[R], text: str) -> R:
+    async def _alone(self, ask: Ask[R], text: str) -> R:
         try:
             [row] = await self._sent(ask, [text])
         except TooLong:
@@ -167,7 +174,7 @@ class TeiLists:
             return [row for part in parts for row in await self._sent(ask, part, truncate=truncate)]
         except Failed:
             await self._server.verify(now=True)
-        async with self._one_at_a_time:  # two bad texts must not meet
+        async with self._one_at_a_time[ask.ahead]:  # two bad texts must not meet
             return await self._bisected(ask, texts, truncate)
 
     async def _bisected(self, ask: Ask[R], texts: Sequence[str], truncate: bool) -> list[R]:
@@ -200,6 +207,8 @@ class TeiLists:
             [row] = await self._asked(neutral, [NEUTRAL], truncate=True)
         except Failed as error:
             raise Transient(f"{self._server.base} fails for every text ({error}): see its log") from error
+        except (TooLarge, TooLong) as error:
+            raise Transient(f"{self._server.base} refuses even {NEUTRAL!r} ({error}): see its flags") from error
         return row
 
     async def _asked(self, ask: Ask[R], texts: Sequence[str], truncate: bool) -> Sequence[R]:

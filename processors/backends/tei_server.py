@@ -187,6 +187,8 @@ class TeiServer:
         if connection not in self._seen:
             self._seen.add(connection)
             self._doubted |= path != "/info"
+        if response.status_code != 200 and method == "GET":
+            raise self._http.refusal(response.status_code, response.headers, response.content)
         if response.status_code != 200:
             raise self._refusal(response)
         try:

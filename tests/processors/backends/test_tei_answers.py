@@ -69,6 +69,7 @@ async def test_vectors_are_checked_one_by_one(found: object, says: str) -> None:
     [
         ([{"index": 0, "score": None}], "fails for every text"),
         ([{"index": 0, "score": "0.5"}], "no number"),
+        ([{"index": 0, "score": [0.5]}], "no number"),
         ([{"index": 0, "score": -3.5}], r"beyond \[0, 1\]"),
         ([{"index": 1, "score": 0.5}], "other than 1 scores"),
         ([{"index": 0, "score": 0.5}, {"index": 0, "score": 0.5}], "other than 1 scores"),
@@ -87,6 +88,7 @@ async def test_scores_are_checked_one_by_one(found: object, says: str) -> None:
     [
         ([[{"index": 7, "value": None}]], "fails for every text"),
         ([[{"index": 7, "value": "0.5"}]], "no number"),
+        ([[{"index": 7, "value": {}}]], "no number"),
         ([[{"index": 7}]], "the terms of 1 texts"),
         ([[[7, 0.5]]], "the terms of 1 texts"),
     ],
@@ -95,4 +97,33 @@ async def test_term_weights_are_checked_one_by_one(found: object, says: str) -> 
     kind = KINDS["sparse"]
     async with serving(kind, answer(found)) as server, opened(kind, server.url) as port:
         with pytest.raises(Transient, match=says):
+            await kind.ask(port)
+
+
+LONG = failed("Validation", "Input validation error: `inputs` must have less than 256 tokens. Given: 300", 422)
+
+
+async def test_a_server_that_refuses_what_it_was_told_to_cut_is_an_outage() -> None:
+    kind = KINDS["embedder"]
+    async with serving(kind, LONG) as server, opened(kind, server.url) as port:
+        server.on("/tokenize", answer([[0] * 300]))
+        with pytest.raises(Transient, match=f"{server.url} refuses a text that it was told to cut .*256 tokens"):
+            await kind.ask(port)
+
+
+@pytest.mark.parametrize("counting", [LONG, failed("Tokenizer", "no", 422), answer("too large", 413, "text/plain")])
+async def test_a_text_whose_tokens_cannot_be_counted_is_tried_whole_and_then_cut(counting: Reply) -> None:
+    kind = KINDS["embedder"]
+    async with serving(kind, LONG, LONG, answer(kind.good)) as server, opened(kind, server.url) as port:
+        server.on("/tokenize", counting)
+        await kind.ask(port)
+        assert port.truncated == 1
+        assert [request.json()["truncate"] for request in server.requests if request.path == "/embed"][-1] is True
+
+
+async def test_token_counts_of_another_shape_are_an_outage() -> None:
+    kind = KINDS["embedder"]
+    async with serving(kind, LONG) as server, opened(kind, server.url) as port:
+        server.on("/tokenize", answer([1, 2, 3]))
+        with pytest.raises(Transient, match="/tokenize gave no list of tokens for each of 1 texts"):
             await kind.ask(port)

@@ -111,6 +111,7 @@ async def test_the_time_that_a_busy_server_asks_for_is_kept(reply: Reply, wait_s
 START: dict[str, tuple[Reply, str, str]] = {
     "a web page": (html(), "bad-answer", "correct {setting}"),
     "not TEI": (answer({"status": "ok"}), "bad-answer", "not what text-embeddings-inference says"),
+    "a proxy's own refusal": (failed("Backend", "no"), "request-refused", "check {setting}"),
     "nothing there": (answer(b"", 404), "bad-url", "correct {setting}"),
     "no key": (answer(b"", 401), "unauthorized", "set {setting}_key"),
     "a classifier": (
@@ -132,7 +133,7 @@ async def test_wrong_settings_refuse_to_start(kind: Kind, fault: str) -> None:
         assert server.url in raised.value.detail
 
 
-@pytest.mark.parametrize("reply", [HANG, busy(), answer("oops", 500, "text/plain")])
+@pytest.mark.parametrize("reply", [HANG, busy(), answer("oops", 500, "text/plain"), overloaded()])
 async def test_a_server_that_is_not_ready_is_waited_for_at_the_start(kind: Kind, reply: Reply) -> None:
     async with FaultServer(reply) as server:
         with pytest.raises(Transient, match=server.url):
