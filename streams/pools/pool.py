@@ -93,7 +93,9 @@ class Pool(Generic[P]):
                 (RESOLVE_EVERY_S, self._open_members),  # apart: one that hangs must not keep others from leaving
                 (PROBE_EVERY_S, self._probe),
             ):
-                self._tasks.append(asyncio.create_task(self._repeat(every_s, work)))
+                task = asyncio.create_task(self._repeat(every_s, work))
+                task.add_done_callback(_ended)
+                self._tasks.append(task)
 
     async def close(self) -> None:
         tasks, self._tasks = self._tasks, []
@@ -228,6 +230,12 @@ class Pool(Generic[P]):
                     f"{self.port}: {member.instance.url} serves {mine}, {other.instance.url} serves {theirs}: "
                     "all instances of a pool must serve the same model",
                 )
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    """Watching ends with its pool; otherwise that is a bug, and calls go on without it."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a pool is no longer watched", exc_info=error)
 
 
 def _identity(port: Port) -> str:
