@@ -88,7 +88,7 @@ class HttpServer:
         server = cls(base=base, setting=setting, key=key, ca_file=ca_file)
         return server, {name: values[-1] for name, values in options.items()}
 
-    def connection(self, *, answer_timeout_s: float) -> dict[str, Any]:
+    def connection(self, *, answer_timeout_s: float, keepalive_s: float = KEEPALIVE_S) -> dict[str, Any]:
         """Arguments for `httpx.AsyncClient`: reads certificates, so it belongs into `open`. Poison: `bad-ca-file`."""
         import httpx
 
@@ -96,7 +96,7 @@ class HttpServer:
             "headers": {"Authorization": f"Bearer {self.key}"} if self.key else {},
             "timeout": httpx.Timeout(answer_timeout_s, connect=CONNECT_TIMEOUT_S),
             "limits": httpx.Limits(
-                max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS, keepalive_expiry=KEEPALIVE_S
+                max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS, keepalive_expiry=keepalive_s
             ),
             "verify": self._trust(),
             "trust_env": False,

@@ -79,6 +79,7 @@ class TeiLists:
 
     async def rows(self, ask: Ask[R], texts: Sequence[str]) -> list[R]:
         """Raises Transient and Poison, which tells the place of the text that it is about."""
+        await self._server.verify()
         lists = list(self._lists(texts))
         try:
             answers = await _together([self._list(ask, [texts[place] for place in places]) for places in lists])

@@ -17,6 +17,8 @@ Kind = Literal["embedding", "sparse embedding", "reranker", "classifier"]
 
 ANSWER_TIMEOUT_S = 60.0
 """A full server's queue of 512 texts of 256 tokens takes 7 s on two cores."""
+KEEPALIVE_S = 30.0
+"""TEI hangs up on nobody; proxies do after a minute. A new connection costs a question a second request, for /info."""
 INFO_TTL_S = 10.0
 """/info is read again after so long, or when a connection is new: a server cannot change its model in between unless
 something stands before it."""
@@ -107,7 +109,8 @@ class TeiServer:
     async def open(self) -> None:
         async with self._using:
             if self._client is None:
-                self._client = _client(self._http.connection(answer_timeout_s=self._timeout_s), self.base)
+                connection = self._http.connection(answer_timeout_s=self._timeout_s, keepalive_s=KEEPALIVE_S)
+                self._client = _client(connection, self.base)
             if self._info is None:
                 self._accept(await self._described())
 

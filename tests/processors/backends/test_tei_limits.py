@@ -118,3 +118,14 @@ async def test_an_unknown_prompt_is_refused_at_the_start_with_those_that_exist()
         with pytest.raises(Poison, match=r'Available prompts: .*"passage"'):
             async with opened(TeiEmbedder(f"{at(server)}?query_prompt_name=question")):
                 pass
+
+
+async def test_a_server_that_comes_back_with_smaller_limits_is_asked_within_them() -> None:
+    async with AsyncExitStack() as stack:
+        async with serving() as server:
+            embedder = await stack.enter_async_context(opened(TeiEmbedder(at(server))))
+        limits = ("--max-client-batch-size", "4", "--max-concurrent-requests", "8")
+        async with serving(*limits, "--port", str(server.port)):
+            with pytest.raises(Transient):  # nobody could know
+                await embedder.embed(["hello"] * 20, role="passage")
+            assert len(await embedder.embed(["hello"] * 20, role="passage")) == 20
