@@ -203,10 +203,15 @@ def _subject(settings: Settings, url: str, port: PortName, secret: str) -> Subje
 
 
 def _with_collection(url: str, collection: str) -> str:
-    """The same server, database and options, and a collection that nobody else has."""
+    """The same server, database and options, and a collection that nobody else has.
+
+    Searches may not lag: the checks read what they have just written.
+    """
     parts = urlsplit(url)
     database = parts.path.rpartition("/")[0]
-    return urlunsplit(parts._replace(path=f"{database}/{collection}"))
+    options = [option for option in parts.query.split("&") if option and not option.startswith("staleness_s=")]
+    query = "&".join([*options, "staleness_s=0"])
+    return urlunsplit(parts._replace(path=f"{database}/{collection}", query=query))
 
 
 async def _median_ms(call: Callable[[], Awaitable[object]], calls: int = SINGLE_CALLS) -> float:
