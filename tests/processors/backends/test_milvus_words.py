@@ -8,9 +8,8 @@ import pytest
 from processors.backends.milvus import MilvusIndex
 from processors.backends.milvus_provisioning import MilvusProvisioner
 from processors.backends.milvus_schema import Server
-from processors.conformance import index_search as search
-from processors.conformance import title
-from processors.conformance.index import Connected
+from processors.conformance import Check, title
+from processors.conformance.index import CHECKS, Connected
 from processors.errors import Transient
 from processors.index_plan import Expected
 from processors.ports import Role
