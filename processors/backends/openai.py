@@ -73,6 +73,9 @@ class OpenAIGenerator:
                 await self._answer_anything()
         return f"{self.model} at {self._server.http.base}"
 
+    async def healthy(self) -> None:
+        await self._server.healthy()
+
     async def generate(self, question: str, passages: Sequence[Passage]) -> AsyncGenerator[Fragment, None]:
         if self._server.llama_cpp is None:
             await self._server.know_model()

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -69,6 +70,17 @@ class OpenAIServer:
         self.llama_cpp = llama_cpp
         return True
 
+    async def healthy(self) -> None:
+        """Ask the health route that vLLM, TGI and llama.cpp have beside the API; who has none cannot be ill."""
+        parts = urlsplit(self.http.base)
+        try:
+            root = f"{parts.scheme}://{parts.netloc}"
+            async with self._request("GET", "/health", base=root, timeout=CHECK_TIMEOUT_S):
+                return
+        except Misdeployed as error:
+            if error.status not in (200, 404, 405):  # 200: a gateway's page for people
+                raise
+
     async def events(self, path: str, body: dict[str, Any], **parts: Any) -> AsyncGenerator[Event, None]:
         """The events of an answer that is complete. Raises where it breaks off, or another model gives it.
 
@@ -112,12 +124,12 @@ class OpenAIServer:
             raise Misdeployed("model-replaced", f"{problem}: set generator's model=, or restart the workers")
 
     @asynccontextmanager
-    async def _request(self, method: str, path: str, **parts: Any) -> AsyncIterator[Any]:
+    async def _request(self, method: str, path: str, *, base: str = "", **parts: Any) -> AsyncIterator[Any]:
         """A response whose status is good; every failure until it is closed in the words of the ports."""
         if self._client is None:
             raise Transient(f"the generator at {self.http.base} is not open")
         with self.http.translated():
-            async with self._client.stream(method, self.http.base + path, **parts) as response:
+            async with self._client.stream(method, (base or self.http.base) + path, **parts) as response:
                 if response.status_code != 200:
                     raise self._refusal(response.status_code, response.headers, await response.aread())
                 if is_html(response.headers, b""):

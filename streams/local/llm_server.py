@@ -6,8 +6,8 @@ import sys
 
 SLOTS = 4
 """Questions answered at once; more wait in the server's queue."""
-PROMPT_STEP = 128
-"""Tokens of a prompt read at a time: between two steps a withdrawn question is dropped, so a step is under a second."""
+PROMPT_STEP = 64
+"""Tokens of a prompt read at a time: a withdrawn question is dropped within two steps. Smaller ones cost more CPU."""
 CONTEXT_PER_SLOT = 4096
 """Tokens; a prompt of five 1,200-character passages takes about 1,700."""
 

@@ -324,6 +324,19 @@ async def test_a_certificate_that_nobody_vouches_for_refuses_a_start(tmp_path: P
             assert await answered(generator)
 
 
+async def test_the_health_route_stands_beside_the_api_and_may_be_absent() -> None:
+    async with served(IN_1889) as (server, generator):
+        server.on("/health", answer(""))
+        await generator.healthy()
+        for absent in (answer({"detail": "Not Found"}, 404), html()):
+            server.on("/health", absent)
+            await generator.healthy()
+        server.on("/health", busy(503))
+        with pytest.raises(Transient, match=server.url):
+            await generator.healthy()
+    assert [request.path for request in server.requests] == ["/health"] * 4
+
+
 def pointed(text: str) -> Reply:
     return stream(delta(text[:5]), delta(text[5:]), COUNTED, DONE)
 
