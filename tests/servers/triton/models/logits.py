@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as triton
 
-from tests.servers.triton.models.embedding import words
+from tests.servers.triton.models.tensors import words
 
 
 class TritonPythonModel:

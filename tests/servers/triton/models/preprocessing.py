@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as triton
 
-from tests.servers.triton.models.llama import Background, Llama, given
+from tests.servers.triton.models.llama import Background, Llama
+from tests.servers.triton.models.tensors import given
 
 
 class TritonPythonModel:

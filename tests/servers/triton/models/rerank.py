@@ -8,8 +8,9 @@ import triton_python_backend_utils as triton
 from processors.backends.sentence_vectors import SentenceVectors
 from processors.backends.sentences import SentenceReranker
 from tests.processors.models import passage
-from tests.servers.triton.models.embedding import minilm, words
+from tests.servers.triton.models.embedding import minilm
 from tests.servers.triton.models.llama import Background
+from tests.servers.triton.models.tensors import words
 
 
 class TritonPythonModel:

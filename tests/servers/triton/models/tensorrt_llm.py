@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as triton
 
-from tests.servers.triton.models.llama import Streaming, given
+from tests.servers.triton.models.llama import Streaming
+from tests.servers.triton.models.tensors import given
 
 
 class TritonPythonModel(Streaming):
