@@ -9,6 +9,7 @@ from schemas import DocumentId, Scalar, Tenant, digest
 
 EVERYBODY = "*"
 """As a reader, in an array: a document that names none."""
+ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
 def document_key(tenant: Tenant, document_id: DocumentId) -> str:
@@ -38,8 +39,7 @@ def tokens(items: Any) -> str:
 
 def quoted(value: str) -> str:
     """The only way a value gets into an expression: a string literal that ends nowhere but at its end."""
-    escapes = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-    return '"' + "".join(escapes.get(character, character) for character in value) + '"'
+    return f'"{value.translate(ESCAPES)}"'
 
 
 def among(field: str, values: Sequence[str]) -> str:

@@ -1,0 +1,54 @@
+"""What the Milvus adapter calls of pymilvus, recorded and done again without the adapter."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from processors.backends.milvus import MilvusIndex
+
+WRITES = ("upsert", "flush")
+SEARCHES = ("search", "hybrid_search")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of an AsyncMilvusClient."""
+
+    method: str
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+
+
+class Recorder:
+    """Stands between an open adapter and pymilvus; reads pass, writes are kept back."""
+
+    def __init__(self, index: MilvusIndex) -> None:
+        self._inner = index._client
+        self._pymilvus = self._inner._client
+        self._calls: list[Call] = []
+
+    async def record(self, act: Callable[[], Awaitable[object]]) -> Sequence[Call]:
+        """The calls that the adapter makes in `act`."""
+        self._calls = []
+        self._inner._client = self
+        try:
+            await act()
+        finally:
+            self._inner._client = self._pymilvus
+        return self._calls
+
+    async def replay(self, calls: Sequence[Call]) -> None:
+        """The same calls, as a program without the adapter makes them, which looks at what it finds."""
+        for call in calls:
+            answer = await getattr(self._pymilvus, call.method)(*call.arguments, **call.options)
+            if call.method in SEARCHES:  # pymilvus reads a hit's fields when they are asked for
+                [dict(hit["entity"]) for hits in answer for hit in hits]
+
+    def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
+        async def call(*arguments: Any, **options: Any) -> Any:
+            self._calls.append(Call(method, arguments, options))
+            if method in WRITES:
+                return {}
+            return await getattr(self._pymilvus, method)(*arguments, **options)
+
+        return call
