@@ -48,7 +48,8 @@ class FaultProxy:
 
     def __init__(self, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
         """With `tls` the way to here is encrypted, and ends here: the server need not know."""
-        self._upstream = (host, port)
+        self.upstream = (host, port)
+        """Of the next connection: another server may take over."""
         self._tls = tls
         self.host, self.port = "127.0.0.1", 0
         self._fault = HEALTHY
@@ -115,7 +116,7 @@ class FaultProxy:
             if self._fault.reset:
                 return abort(caller)
             try:
-                answered, server = await asyncio.open_connection(*self._upstream)
+                answered, server = await asyncio.open_connection(*self.upstream)
             except OSError:
                 return abort(caller)
             await self._both(

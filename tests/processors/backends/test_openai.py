@@ -15,6 +15,7 @@ from tests.processors.models import evidence, passage
 from tests.servers import faults
 from tests.servers.certificates import Authority
 from tests.servers.faults import FaultServer, Reply, Step, answer, busy, event, html, nobody, stream
+from tests.servers.proxy import FaultProxy
 
 SERVED = answer({"data": [{"id": "m"}]})
 KEY = "s3cret"
@@ -187,6 +188,7 @@ async def test_a_refused_question_is_poison_only_where_the_server_takes_another(
         (stream(delta("In "), b'error: {"code": 500, "message": "oops"}\n\n'), "oops"),
         (stream(delta("In "), told("abort")), "abort"),
         (stream(b"data: {x\n\n"), "no JSON"),
+        (stream(b'data: {"choices": [], "usage": {"prompt_tokens": NaN}}\n\n'), "no JSON"),
         (stream(event([])), "no JSON object"),
         (stream(event({"choices": [{"delta": {"content": 7}}]})), "shape"),
         (stream(event({"choices": {"delta": "x"}})), "shape"),
@@ -322,6 +324,29 @@ async def test_a_certificate_that_nobody_vouches_for_refuses_a_start(tmp_path: P
                 pass
         async with opened(server.url, ca_file=authority.ca_file) as generator:
             assert await answered(generator)
+
+
+async def test_a_certificate_with_another_name_refuses_a_start(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    async with FaultServer(IN_1889, tls=authority.server("elsewhere.test")) as server:
+        with pytest.raises(Poison, match="write the name that it was issued for into generator"):
+            async with opened(server.url, ca_file=authority.ca_file):
+                pass
+
+
+async def test_tls_that_breaks_while_a_worker_runs_keeps_questions_waiting(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    good, impostor = (
+        FaultServer(IN_1889, tls=authority.server(name)).on("/v1/models", SERVED)
+        for name in ("127.0.0.1", "elsewhere.test")
+    )
+    async with good, impostor, FaultProxy("127.0.0.1", good.port) as proxy:
+        async with opened(f"https://{proxy.address}", ca_file=authority.ca_file) as generator:
+            assert await answered(generator)
+            await proxy.hang_up()
+            proxy.upstream = ("127.0.0.1", impostor.port)
+            with pytest.raises(Transient, match="the name that it was issued for"):
+                await answered(generator)
 
 
 async def test_the_health_route_stands_beside_the_api_and_may_be_absent() -> None:

@@ -33,7 +33,7 @@ async def opened(stack: Settings, options: str) -> AsyncIterator[OpenAIGenerator
 class TestChat(GeneratorContract):
     @pytest.fixture
     async def generator(self, stack: Settings) -> AsyncIterator[Generator]:
-        async for generator in opened(stack, ""):
+        async for generator in opened(stack, "&max_tokens=48"):
             yield generator
 
     async def test_the_server_counts_its_tokens(self, generator: Generator) -> None:
@@ -50,7 +50,7 @@ class TestChat(GeneratorContract):
 class TestCompletions(GeneratorContract):
     @pytest.fixture
     async def generator(self, stack: Settings) -> AsyncIterator[Generator]:
-        async for generator in opened(stack, "&api=completions"):
+        async for generator in opened(stack, "&api=completions&max_tokens=48"):
             yield generator
 
 
