@@ -1,6 +1,8 @@
 """Vectors and scores from plain models on Triton servers."""
 
+import asyncio
 import hashlib
+import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -20,9 +22,14 @@ from schemas import Passage
 
 NEUTRAL = "The model is asked whether it works."
 """Tells a model that fails from a text that makes it fail."""
+ALONE_AFTER_S = (0.02, 0.1, 0.5)
+"""Upper bounds of the waits before a text is tried by itself."""
 VERIFY_S = 10.0
 """How long a model is believed to be the same."""
 ROLES: tuple[Role, ...] = ("query", "passage")
+
+Rows = NDArray[np.float32]
+Ask = Callable[[Sequence[str]], Awaitable[Rows]]
 
 
 class TritonEmbedder:
@@ -143,7 +150,7 @@ class TritonReranker:
         asked = _utf8(question)
         texts = [_utf8(passage.text) for passage in passages]
 
-        async def ask(some: Sequence[str]) -> NDArray[np.float32]:
+        async def ask(some: Sequence[str]) -> Rows:
             return await self._scores(asked, some)
 
         async def works() -> object:
@@ -152,7 +159,7 @@ class TritonReranker:
         found = await _each(texts, ask, most=self._text.most, works=works)
         return [float(score) for scores in found for score in scores]
 
-    async def _scores(self, question: str, texts: Sequence[str]) -> NDArray[np.float32]:
+    async def _scores(self, question: str, texts: Sequence[str]) -> Rows:
         inputs = {
             self._question.name: self._question.column([question] * len(texts)),
             self._text.name: self._text.column(texts),
@@ -167,28 +174,33 @@ class TritonReranker:
         return scores
 
 
-async def _each(
-    texts: Sequence[str],
-    ask: Callable[[Sequence[str]], Awaitable[NDArray[np.float32]]],
-    *,
-    most: int,
-    works: Callable[[], Awaitable[object]],
-) -> list[NDArray[np.float32]]:
+async def _each(texts: Sequence[str], ask: Ask, *, most: int, works: Callable[[], Awaitable[object]]) -> list[Rows]:
     """The rows of all texts, asked for in batches; where one fails, one by one, to tell whose fault it is."""
-    found: list[NDArray[np.float32]] = []
+    found: list[Rows] = []
     for start in range(0, len(texts), most):
         batch = texts[start : start + most]
         try:
             found.append(await ask(batch))
-        except ModelFailed as error:
-            if len(batch) > 1:
-                for text in batch:
-                    found += await _each([text], ask, most=1, works=works)
-                continue
-            await works()  # where this fails as well, it is the model's fault, and the work waits
-            detail = f"{error.reason}; it takes other texts, and not this one of {len(batch[0])} characters"
-            raise Poison("text-refused", detail) from error
+        except ModelFailed:
+            found += [await _alone(text, ask, works) for text in batch]
     return found
+
+
+async def _alone(text: str, ask: Ask, works: Callable[[], Awaitable[object]]) -> Rows:
+    """The row of a text that was in a batch that failed. Poison where only this text fails, again and again.
+
+    Once proves nothing: Triton batches requests of several callers, and a text of theirs fails them all. So the
+    moments differ.
+    """
+    problem = ""
+    for wait_s in ALONE_AFTER_S:
+        await asyncio.sleep(random.uniform(0, wait_s))  # noqa: S311 - any moment will do
+        try:
+            return await ask([text])
+        except ModelFailed as error:
+            problem = error.reason
+        await works()  # where this fails as well, it is the model's fault, and the work waits
+    raise Poison("text-refused", f"{problem}; it takes other texts, and never this one of {len(text)} characters")
 
 
 def _fingerprint(served: Served, version: str, prefixes: dict[str, str]) -> str:

@@ -1,5 +1,6 @@
 """Where a Triton server is, and which of its models is meant."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -8,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 from processors.errors import Poison
 
 FORM = "triton+grpc://host:port/model"
+HEADER = re.compile(r"[a-z0-9_.-]+")
 COMMON = ("load", "token_header")
 
 
@@ -43,6 +45,8 @@ class TritonUrl:
             listed = ", ".join((*COMMON, *known))
             raise Poison("bad-url", f"{setting}: {host!r} has no option {unknown[0]!r}; known: {listed}")
         load, header = options.pop("load", "false"), options.pop("token_header", "")
+        if header and not HEADER.fullmatch(header.lower()):
+            raise Poison("bad-url", f"{setting}: token_header={header!r} is no name of a header")
         if load not in ("true", "false"):
             raise Poison("bad-url", f"{setting}: load={load!r} is neither true nor false")
         return cls(parts.netloc, model, parts.scheme == "grpcs", setting, load == "true", header.lower()), options

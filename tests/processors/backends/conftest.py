@@ -12,7 +12,7 @@ from tests.servers.triton.launcher import MISSING, Triton, available, everything
 def triton_and_llama() -> Iterator[tuple[Triton, Llama]]:
     if not available():
         pytest.skip(MISSING)
-    with everything("faulty", "counting", "stumbling", "logits", "unsqueezed") as both:
+    with everything("faulty", "stumbling") as both:
         yield both
 
 

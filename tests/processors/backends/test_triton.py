@@ -89,13 +89,13 @@ class TestReranker(RerankerContract):
         assert int(np.argmax(scores)) == 70
 
     async def test_logits_become_probabilities(self, triton: Triton) -> None:
-        async with opened(TritonReranker(f"triton+grpc://{triton.address}/logits")) as reranker:
+        async with opened(TritonReranker(f"triton+grpc://{triton.address}/logits?load=true")) as reranker:
             scores = await reranker.rerank("the tower", [passage("The tower fell."), passage("Soup is cold.")])
         assert np.allclose(scores, [0.5, 0.1192], atol=1e-4)
 
     async def test_a_score_that_is_no_probability_is_refused_at_the_start(self, triton: Triton) -> None:
         with pytest.raises(Poison, match=r"outside \[0, 1\]; name the output logits"):
-            await TritonReranker(f"triton+grpc://{triton.address}/unsqueezed").open()
+            await TritonReranker(f"triton+grpc://{triton.address}/unsqueezed?load=true").open()
 
     async def test_it_names_its_model_and_address(self, triton: Triton, reranker: Reranker) -> None:
         assert f"triton+grpc://{triton.address}/rerank" in await reranker.check()

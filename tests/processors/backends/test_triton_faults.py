@@ -53,6 +53,13 @@ class TestAnswersThatAreNone:
         assert "it takes other texts" in refused.value.detail
         assert (await faulty.embed(["one", "three"], role="passage")).shape == (2, 4)
 
+    async def test_a_text_that_fails_its_whole_batch_fails_nobody_else(self, faulty: TritonEmbedder) -> None:
+        texts = [*(f"text {number}" for number in range(30)), "explode"]
+        calls = (faulty.embed([text], role="passage") for text in texts)
+        *others, exploded = await asyncio.gather(*calls, return_exceptions=True)
+        assert isinstance(exploded, Poison)
+        assert [other for other in others if isinstance(other, BaseException)] == []
+
     @pytest.mark.parametrize("text", ["fewer", "wider", "doubles", "flat"])
     async def test_a_wrong_shape_or_type_is_the_deployment_s_fault(self, faulty: TritonEmbedder, text: str) -> None:
         with pytest.raises(Transient, match=r"triton\+grpc://127.0.0.1:\d+/faulty gave"):
@@ -60,7 +67,7 @@ class TestAnswersThatAreNone:
 
     async def test_numbers_of_another_type_are_refused_at_the_start(self, triton: Triton) -> None:
         with pytest.raises(Poison, match=r"model-unusable.*embedding INT64.*gives one output of FP32"):
-            await TritonEmbedder(f"triton+grpc://{triton.address}/counting").open()
+            await TritonEmbedder(f"triton+grpc://{triton.address}/counting?load=true").open()
 
     @pytest.mark.parametrize(
         ("port", "model", "said"),

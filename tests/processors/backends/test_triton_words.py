@@ -88,6 +88,7 @@ def test_a_prompt_over_the_context_is_known_by_the_words_of_its_engine(said: str
         ("triton+grpc://user:key@models:8001/m", "embedder_key, not into the URL"),
         ("triton+grpc://models:8001/m?loda=true", "no option 'loda'; known: load, token_header, query_prefix"),
         ("triton+grpc://models:8001/m?load=yes", "neither true nor false"),
+        ("triton+grpc://models:8001/m?token_header=a%20b", "no name of a header"),
     ],
 )
 def test_a_url_that_cannot_work_is_refused_at_once(url: str, said: str) -> None:

@@ -25,6 +25,8 @@ MISSING = "the real Triton is not installed: make servers"
 MODELS = Path(__file__).with_name("models")
 GENERATORS = ("vllm", "ensemble", "llmapi", "llmapi_whole")
 READY_S = 90.0
+STARTS = 3
+"""On a loaded machine it ends now and then at its start, by a lock that it shares with the processes of its models."""
 SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -65,6 +67,14 @@ class Triton:
 
     def start(self) -> None:
         """Return when every model is loaded: only then does Triton listen."""
+        for _ in range(STARTS):
+            self._launch()
+            if self._comes_up():
+                return
+            self.kill()
+        raise RuntimeError(f"Triton is not ready: {self.log()[-3000:]}")
+
+    def _launch(self) -> None:
         environment = os.environ | {
             "LD_LIBRARY_PATH": self._libraries,
             "PATH": f"{ENVIRONMENT / 'bin'}:{os.environ['PATH']}",
@@ -75,11 +85,15 @@ class Triton:
             self._process = subprocess.Popen(
                 self._command, stdout=log, stderr=log, env=environment, start_new_session=True
             )
+
+    def _comes_up(self) -> bool:
+        assert self._process
         deadline = time.monotonic() + READY_S
         while not _listens(self.port):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"Triton is not ready: {self.log()[-3000:]}")
+                return False
             time.sleep(0.05)
+        return True
 
     def log(self) -> str:
         return self._log.read_text(errors="replace")
