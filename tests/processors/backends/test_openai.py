@@ -340,13 +340,17 @@ async def test_tls_that_breaks_while_a_worker_runs_keeps_questions_waiting(tmp_p
         FaultServer(IN_1889, tls=authority.server(name)).on("/v1/models", SERVED)
         for name in ("127.0.0.1", "elsewhere.test")
     )
-    async with good, impostor, FaultProxy("127.0.0.1", good.port) as proxy:
-        async with opened(f"https://{proxy.address}", ca_file=authority.ca_file) as generator:
-            assert await answered(generator)
-            await proxy.hang_up()
-            proxy.upstream = ("127.0.0.1", impostor.port)
-            with pytest.raises(Transient, match="the name that it was issued for"):
-                await answered(generator)
+    async with (
+        good,
+        impostor,
+        FaultProxy("127.0.0.1", good.port) as proxy,
+        opened(f"https://{proxy.address}", ca_file=authority.ca_file) as generator,
+    ):
+        assert await answered(generator)
+        await proxy.hang_up()
+        proxy.upstream = ("127.0.0.1", impostor.port)
+        with pytest.raises(Transient, match="the name that it was issued for"):
+            await answered(generator)
 
 
 async def test_the_health_route_stands_beside_the_api_and_may_be_absent() -> None:
