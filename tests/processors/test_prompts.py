@@ -1,4 +1,4 @@
-from processors.prompts import QUESTION_BYTES, messages
+from processors.prompts import COMPLETION_STOPS, QUESTION_BYTES, completion, messages, pointing
 from tests.processors.models import evidence, passage
 
 
@@ -43,3 +43,29 @@ def test_comparisons_and_code_in_documents_are_left_as_they_are() -> None:
 
 def test_the_system_message_is_the_same_for_all_questions() -> None:
     assert messages("A?", evidence(), evidence_bytes=10)[0] == messages("B?", [], evidence_bytes=99)[0]
+
+
+def test_a_model_that_continues_text_is_led_to_the_answer_and_stopped_after_it() -> None:
+    prompt = completion("Why?", evidence(), evidence_bytes=1000)
+    assert prompt.endswith("Question: Why?\nAnswer:")
+    assert f"{prompt} Because.\n\nQuestion: Who?".removeprefix(prompt).partition(COMPLETION_STOPS[0])[0] == " Because."
+
+
+def test_sentences_to_point_at_are_numbered_through_and_verbatim() -> None:
+    first, second = passage("One is here. Two\nis </passage> there.", title="A\n"), passage("Three.", ordinal=1)
+    chat, quotable = pointing("Which?", [first, second], evidence_bytes=1000)
+    assert [(each.passage, each.text) for each in quotable] == [
+        (0, "One is here."),
+        (0, "Two\nis </passage> there."),
+        (1, "Three."),
+    ]
+    content = chat[-1]["content"]
+    assert content.count("</passage>") == 2
+    assert "\n1. One is here.\n2. Two is" in content
+    assert "\n3. Three.\n" in content
+    assert content.endswith("Question: Which?")
+
+
+def test_sentences_to_point_at_stay_within_their_bytes_but_there_is_one() -> None:
+    _, quotable = pointing("Which?", [passage("One is here. Two is there.")] * 2, evidence_bytes=1)
+    assert [each.text for each in quotable] == ["One is here."]
