@@ -128,9 +128,7 @@ class IndexSubject(Subject):
     def __init__(self, backend: Index, another: Callable[[], Index], collection: str) -> None:
         self.backend: Index = backend
         self._another = another
-        self.writes = (
-            f"collections {collection} and {collection}_heads, dropped at the end; no other one is read or written"
-        )
+        self.writes = f"collections named {collection}..., dropped at the end; no other one is read or written"
 
     def outcomes(self) -> AsyncIterator[Outcome]:
         return examine(index.CHECKS, index.Connected(self.backend, self._another))
