@@ -34,4 +34,5 @@ class Truncations:
             texts, self._told[place] = truncated(port) - self._told[place], truncated(port)
             if texts > 0:
                 remedy = "chunk smaller, ask shorter, or serve a model that reads more"
-                log.warning("texts cut", extra={"port": type(port).__name__, "texts": texts, "remedy": remedy})
+                name = type(port).__name__.removeprefix("Traced").lower()
+                log.warning("texts cut", extra={"port": name, "texts": texts, "remedy": remedy})

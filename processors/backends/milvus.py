@@ -103,6 +103,11 @@ class MilvusIndex:
         with at_start():
             return await self._store.check()
 
+    @property
+    def truncated(self) -> int:
+        """By the encoder: the embedder counts what it cuts itself."""
+        return int(getattr(self._encoder, "truncated", 0))
+
     async def model(self) -> str | None:
         return await self._store.fingerprint()
 

@@ -29,4 +29,4 @@ def test_each_port_tells_what_it_cut_since_the_last_time(caplog: pytest.LogCaptu
     truncations.tell()
     truncations.tell()
     told = [(record.message, vars(record)["port"], vars(record)["texts"]) for record in caplog.records]
-    assert told == [("texts cut", "TracedEmbedder", 3), ("texts cut", "TracedEmbedder", 1)]
+    assert told == [("texts cut", "embedder", 3), ("texts cut", "embedder", 1)]

@@ -10,7 +10,8 @@ from tests.processors.models import passage
 from tests.servers.faults import FaultServer, Reply, answer
 
 Port = TeiEmbedder | TeiReranker | TeiSparseEncoder
-SILENCE_S = 0.3
+PATIENCE_S, SILENCE_S = 10.0, 0.5
+"""For an answer that comes, and for one that does not."""
 
 
 def info(kind: str, **more: object) -> dict[str, object]:
@@ -84,8 +85,8 @@ async def serving(kind: Kind, *replies: Reply, **tls: Any) -> AsyncIterator[Faul
 
 
 @asynccontextmanager
-async def opened(kind: Kind, url: str, **options: Any) -> AsyncIterator[Port]:
-    port = kind.make(f"tei+{url}", answer_timeout_s=SILENCE_S, **options)
+async def opened(kind: Kind, url: str, *, wait_s: float = PATIENCE_S, **options: Any) -> AsyncIterator[Port]:
+    port = kind.make(f"tei+{url}", answer_timeout_s=wait_s, **options)
     try:
         await port.open()
         yield port

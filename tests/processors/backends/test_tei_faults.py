@@ -8,7 +8,17 @@ import pytest
 
 from processors.backends.tei import TeiEmbedder
 from processors.errors import Poison, Transient
-from tests.processors.backends.tei_scripted import KINDS, SILENCE_S, Kind, failed, info, opened, overloaded, serving
+from tests.processors.backends.tei_scripted import (
+    KINDS,
+    PATIENCE_S,
+    SILENCE_S,
+    Kind,
+    failed,
+    info,
+    opened,
+    overloaded,
+    serving,
+)
 from tests.servers.certificates import Authority
 from tests.servers.faults import (
     HANG,
@@ -68,7 +78,8 @@ OUTAGES: dict[str, tuple[Reply, str]] = {
 @pytest.mark.parametrize("fault", OUTAGES)
 async def test_an_outage_under_way_waits_and_says_where_and_what_to_do(kind: Kind, fault: str) -> None:
     reply, says = OUTAGES[fault]
-    async with serving(kind, reply) as server, opened(kind, server.url) as port:
+    wait_s = SILENCE_S if "hangs " in fault else PATIENCE_S
+    async with serving(kind, reply) as server, opened(kind, server.url, wait_s=wait_s) as port:
         with pytest.raises(Transient, match=says.format(setting=kind.setting)) as raised:
             await kind.ask(port)
         assert server.url in raised.value.reason
@@ -76,7 +87,7 @@ async def test_an_outage_under_way_waits_and_says_where_and_what_to_do(kind: Kin
 
 async def test_a_server_that_is_gone_waits(kind: Kind) -> None:
     async with serving(kind) as server:
-        port = kind.make(f"tei+{server.url}", answer_timeout_s=SILENCE_S)
+        port = kind.make(f"tei+{server.url}")
         await port.open()
     try:
         with pytest.raises(Transient, match=f"{server.url} refuses connections: is the server running"):
@@ -137,7 +148,7 @@ async def test_wrong_settings_refuse_to_start(kind: Kind, fault: str) -> None:
 async def test_a_server_that_is_not_ready_is_waited_for_at_the_start(kind: Kind, reply: Reply) -> None:
     async with FaultServer(reply) as server:
         with pytest.raises(Transient, match=server.url):
-            async with opened(kind, server.url):
+            async with opened(kind, server.url, wait_s=SILENCE_S if reply == HANG else PATIENCE_S):
                 pass
     with pytest.raises(Transient, match="is the server running"):
         async with opened(kind, nobody()):
