@@ -36,6 +36,12 @@ class _Tei:
     _setting: ClassVar[str]
     _kind: ClassVar[Kind]
     _known: ClassVar[Sequence[str]] = PROMPTS
+    _model = ""
+
+    @property
+    def model(self) -> str:
+        """Fingerprint, known after `open`; the instances of a pool must agree in it."""
+        return self._model
 
     @property
     def truncated(self) -> int:
@@ -55,7 +61,7 @@ class _Tei:
         await self._server.healthy()
 
     def _served(self) -> str:
-        return self._server.info.fingerprint
+        return self._model
 
     def _prompted(self, texts: Sequence[str], role: Role) -> list[str]:
         for place, text in enumerate(texts):
@@ -84,11 +90,7 @@ class TeiEmbedder(_Tei):
     """
 
     _setting, _kind = "embedder", "embedding"
-    _model, _dimensions = "", 0
-
-    @property
-    def model(self) -> str:
-        return self._model
+    _dimensions = 0
 
     @property
     def dimensions(self) -> int:
@@ -149,6 +151,7 @@ class TeiSparseEncoder(_Tei):
             await self._server.open()
             for role in ROLES:
                 await self._lists.probe(self._ask(role))
+        self._model = self._server.info.fingerprint
 
     async def encode(self, texts: Sequence[str], *, role: Role) -> Sequence[Mapping[int, float]]:
         return await self._lists.rows(self._ask(role), self._prompted(texts, role)) if texts else []
@@ -188,6 +191,7 @@ class TeiReranker(_Tei):
         with at_start():
             await self._server.open()
             await self._lists.probe(self._ask(NEUTRAL))
+        self._model = self._server.info.fingerprint
 
     async def rerank(self, question: str, passages: Sequence[Passage]) -> Sequence[float]:
         texts = [passage.text for passage in passages]
