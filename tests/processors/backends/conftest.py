@@ -5,13 +5,17 @@ from collections.abc import Iterator
 import pytest
 
 from tests.servers.llama import Llama
-from tests.servers.triton.launcher import MISSING, Triton, available, everything
+from tests.servers.triton.launcher import Triton, everything, missing
 
 
 @pytest.fixture(scope="session")
-def triton_and_llama() -> Iterator[tuple[Triton, Llama]]:
-    if not available():
-        pytest.skip(MISSING)
+def installed_triton() -> None:
+    if reason := missing():
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def triton_and_llama(installed_triton: None) -> Iterator[tuple[Triton, Llama]]:
     with everything("faulty", "stumbling") as both:
         yield both
 

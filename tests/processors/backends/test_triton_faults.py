@@ -150,6 +150,16 @@ class TestTheWay:
             await proxy.heal()
             await recovered(embedder)
 
+    async def test_a_full_queue_is_transient(self, triton: Triton) -> None:
+        async with opened(TritonEmbedder(f"triton+grpc://{triton.address}/crowded?load=true")) as embedder:
+            calls = (embedder.embed(["pause"], role="passage") for _ in range(6))
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+        refused = [answer for answer in answers if isinstance(answer, BaseException)]
+        assert 0 < len(refused) < 6
+        for error in refused:
+            assert isinstance(error, Transient)
+            assert "/crowded has too much to do" in error.reason
+
     async def test_a_server_that_is_not_there_is_transient(self) -> None:
         [port] = free_ports(1)
         embedder = TritonEmbedder(f"triton+grpc://127.0.0.1:{port}/m")

@@ -13,18 +13,16 @@ from tests.processors.backends.test_triton import opened
 from tests.processors.backends.test_triton_faults import recovered
 from tests.servers.certificates import Authority
 from tests.servers.proxy import FaultProxy
-from tests.servers.triton.launcher import MISSING, Triton, available, serving
+from tests.servers.triton.launcher import Triton, serving
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("installed_triton")]
 
 RENAMED = 'parameters { key: "fingerprint" value: { string_value: "other" } }'
 
 
 @pytest.fixture(scope="module")
-def own() -> Iterator[Triton]:
+def own(installed_triton: None) -> Iterator[Triton]:
     """A server with nothing loaded."""
-    if not available():
-        pytest.skip(MISSING)
     with serving() as server:
         yield server
 
@@ -94,8 +92,6 @@ async def _for_ever(embedder: TritonEmbedder) -> None:
 
 class TestOwnServers:
     async def test_a_dead_server_is_an_outage_and_a_new_one_answers(self) -> None:
-        if not available():
-            pytest.skip(MISSING)
         with serving("faulty") as server:
             async with opened(TritonEmbedder(f"triton+grpc://{server.address}/faulty")) as embedder:
                 server.kill()
@@ -105,8 +101,6 @@ class TestOwnServers:
                 await recovered(embedder)
 
     async def test_a_token_goes_where_the_server_wants_it(self) -> None:
-        if not available():
-            pytest.skip(MISSING)
         guarded = "--grpc-restricted-protocol=inference,model-repository:entrance=s3cret"
         with serving("faulty", options=(guarded,)) as server:
             url = f"triton+grpc://{server.address}/faulty"
@@ -121,8 +115,6 @@ class TestOwnServers:
                 assert (await embedder.embed(["one"], role="passage")).shape == (1, 4)
 
     async def test_tls_is_trusted_by_its_authority_and_name(self, tmp_path: Path) -> None:
-        if not available():
-            pytest.skip(MISSING)
         authority = Authority(tmp_path)
         certificate, key = authority.issue("localhost")
         options = ("--grpc-use-ssl=true", f"--grpc-server-cert={certificate}", f"--grpc-server-key={key}")

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from ctypes.util import find_library
 from pathlib import Path
 from string import Template
 
@@ -21,7 +22,7 @@ from tests.servers.llama import Llama, llama
 
 CHECKOUT = Path(__file__).parents[3]
 ENVIRONMENT = CHECKOUT / ".headwater" / "servers" / "triton"
-MISSING = "the real Triton is not installed: make servers"
+PYTHON = sysconfig.get_python_version()
 MODELS = Path(__file__).with_name("models")
 GENERATORS = ("vllm", "ensemble", "llmapi", "llmapi_whole")
 READY_S = 90.0
@@ -30,8 +31,14 @@ STARTS = 3
 SHARED_MEMORY = Path("/dev/shm")
 
 
-def available() -> bool:
-    return (ENVIRONMENT / ".installed").exists()
+def missing() -> str:
+    """Why there is none here, and what to do; empty where there is."""
+    if not (ENVIRONMENT / ".installed").exists():
+        return "the real Triton is not installed: make servers"
+    shared = Path(sysconfig.get_config_var("LIBDIR"), f"libpython{PYTHON}.so.1.0")
+    if not shared.exists() and find_library(f"python{PYTHON}") is None:
+        return f"Triton's models need {shared.name}: install a Python {PYTHON} that is built with a shared library"
+    return ""
 
 
 class Triton:
@@ -45,7 +52,7 @@ class Triton:
         self._log = folder / "triton.log"
         self._regions = f"headwater-{self.port}-"
         self._process: subprocess.Popen[bytes] | None = None
-        packages = ENVIRONMENT / "lib" / f"python{sysconfig.get_python_version()}" / "site-packages"
+        packages = ENVIRONMENT / "lib" / f"python{PYTHON}" / "site-packages"
         self._installed = packages / "pytriton" / "tritonserver"
         # Its stub is linked to a libpython, and a system's of another patch version does not fit our standard library.
         self._libraries = f"{sysconfig.get_config_var('LIBDIR')}:{packages / 'nvidia_pytriton.libs'}"
@@ -118,7 +125,7 @@ class Triton:
                 (model / "1" / "model.py").write_text(_import_of(module.stem))
         python = self.folder / "backends" / "python"
         shutil.copytree(self._installed / "backends" / "python", python)
-        stubs = self._installed / "python_backend_stubs" / sysconfig.get_python_version()
+        stubs = self._installed / "python_backend_stubs" / PYTHON
         shutil.copy(stubs / "triton_python_backend_stub", python)
         # A backend written in Python is a folder of its name: so the model's platform is what vLLM users see.
         vllm = self.folder / "backends" / "vllm"

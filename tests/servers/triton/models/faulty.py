@@ -37,6 +37,8 @@ def _answer(texts: list[str]) -> Any:
                 vectors = vectors.astype(np.float64)
             case "flat":
                 vectors = vectors.ravel()
+            case "pause":
+                time.sleep(0.3)
             case "slow":
                 time.sleep(2)
     return triton.InferenceResponse([triton.Tensor("embedding", vectors)])
