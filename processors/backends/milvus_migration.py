@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 from processors.backends.milvus_client import MilvusClient, Row, consistency
 from processors.backends.milvus_collections import Model
@@ -14,17 +15,24 @@ from processors.backends.milvus_schema import CHUNK_SETS, Shape
 from processors.backends.milvus_search import by_document
 from processors.backends.milvus_store import HEX, MilvusStore
 from processors.backends.milvus_sweep import flipped_since, swept
+from processors.errors import Transient
 from processors.index_plan import Layout
 
 PAGE_ROWS = 1_000
 """Whole rows, vectors and texts with them: some 5 MB, of the 64 MB that a server takes at once."""
 PAGE_TIMEOUT_S = 60.0
+ATTEMPTS, PAUSE_S = 10, 3.0
+CATCH_UPS, FEW_ROWS = 5, 64
+"""Before the switch: so many times what came meanwhile is copied, or until little came; what is missing at the switch
+is invisible until it has been copied after it."""
 SETTLED_S = 2.0
 """After the switch: what a worker sent to the old name before it has arrived."""
 SWEPT_BY_WORKERS_S = 15.0
 """What was flipped later is swept by the worker that flipped it, in the new collection."""
 CLOCKS_S = 60.0
 """Further back than any worker's clock lags."""
+
+T = TypeVar("T")
 
 
 async def rebuilt(store: MilvusStore, alias: str, target: str, wanted: Layout) -> None:
@@ -35,17 +43,21 @@ async def rebuilt(store: MilvusStore, alias: str, target: str, wanted: Layout) -
     await _created(store, alias, target, wanted, before)
     await store.collections.load(target)
     await _copied(store, source, target, everything=True)
+    for _ in range(CATCH_UPS):
+        if await _copied(store, source, target, everything=False) <= FEW_ROWS:
+            break
     if source == alias:  # from before there were aliases: a name cannot be both
         source = f"{alias}_v1"
         await client.call("rename_collection", alias, source)
     await client.point(alias, target)
     store.collections.forget()
-    await asyncio.sleep(SETTLED_S)
-    await _copied(store, source, target, everything=False)
-    changed = await flipped_since(store, began_s - CLOCKS_S)
-    if alias == store.heads:
-        await _heads_repaired(store, changed)
-    else:  # what was erased or swept in the old collection after it had been copied
+    for pause_s in (0.0, SETTLED_S):
+        await asyncio.sleep(pause_s)
+        await _copied(store, source, target, everything=False)
+        changed = await flipped_since(store, began_s - CLOCKS_S)
+        if alias == store.heads:
+            await _heads_repaired(store, changed)
+    if alias == store.chunks:  # what was erased or swept in the old collection after it had been copied
         await swept(store, changed, time.time() - SWEPT_BY_WORKERS_S)
 
 
@@ -58,9 +70,9 @@ async def _created(store: MilvusStore, alias: str, target: str, wanted: Layout, 
     await store.collections.create_chunks(target, model, await store.collections.words(), wanted)
 
 
-async def _copied(store: MilvusStore, source: str, target: str, *, everything: bool) -> None:
-    """Copy all rows, or those that `target` lacks."""
-    client = store.client
+async def _copied(store: MilvusStore, source: str, target: str, *, everything: bool) -> int:
+    """Copy all rows, or those that `target` lacks; how many."""
+    client, copied = store.client, 0
     described = await client.describe(source)
     fields = [field["name"] for field in described["fields"]]
     chunks = "dense" in fields
@@ -74,7 +86,9 @@ async def _copied(store: MilvusStore, source: str, target: str, *, everything: b
             if not everything:  # a head's second row may be newer there; it is made anew
                 rows = [row for row in rows if chunks or row["document"] != NEWEST]
             copies = [_formed(row, then) for row in rows] if then else rows
-            await store.write_copies(target, copies, then.words if then else "none")
+            await _patiently(partial(store.write_copies, target, copies, then.words if then else "none"))
+            copied += len(copies)
+    return copied
 
 
 async def _pages(store: MilvusStore, collection: str) -> AsyncIterator[list[str]]:
@@ -117,5 +131,15 @@ async def _heads_repaired(store: MilvusStore, documents: Sequence[str]) -> None:
 
 
 async def _query(client: MilvusClient, collection: str, expression: str, fields: Sequence[str]) -> list[Row]:
-    options = {"output_fields": list(fields), **consistency(None)}
-    return list(await client.call("query", collection, filter=expression, timeout_s=PAGE_TIMEOUT_S, **options))
+    options = {"output_fields": list(fields), "timeout_s": PAGE_TIMEOUT_S, **consistency(None)}
+    return list(await _patiently(lambda: client.call("query", collection, filter=expression, **options)))
+
+
+async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+    """A server that is busy for a moment must not end hours of copying."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return await attempt()
+        except Transient as error:
+            await asyncio.sleep(error.retry_after_s or PAUSE_S)
+    return await attempt()

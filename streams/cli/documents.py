@@ -26,7 +26,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standar
 def list_documents(
     *,
     tenant: Owner = "",
-    limit: Annotated[int, typer.Option(min=1, max=16_000, help="At most so many, by id.")] = 1000,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most so many, by id.")] = 1000,
     as_json: AsJson = False,
 ) -> None:
     """List the documents that searches see."""

@@ -179,6 +179,17 @@ async def test_a_document_beyond_the_limit_of_a_query_is_read_in_pages(
     assert [chunk.ordinal for chunk in await index.chunks(ACME, HANDBOOK)] == list(range(8))
 
 
+async def test_more_documents_than_a_query_returns_are_all_listed(
+    index: MilvusIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"document-{number:02}" for number in range(20)]
+    for name in names:
+        await publish(index, ["a pump"], document_id=name)
+    monkeypatch.setattr(milvus_store, "MAX_ROWS", 4)
+    assert [head.document_id for head in await index.heads(ACME)] == names
+    assert [head.document_id for head in await index.heads(ACME, limit=7)] == names[:7]
+
+
 async def test_a_search_of_an_older_snapshot_sees_the_version_of_its_time(index: MilvusIndex, stack: Settings) -> None:
     await publish(index, ["one pump"])
     await publish(index, ["two pumps"], version=2, flipped_at=datetime.now(UTC))
