@@ -18,12 +18,16 @@ from streams.topics import TOPICS
 CHECKOUT = Path(__file__).parent.parent.parent
 WIRE = pages.DOCS / "wire.md"
 AT_START = {
+    "bad-ca-file",
+    "bad-key",
     "bad-url",
+    "client-missing",
     "model-config",
     "model-missing",
     "model-unusable",
     "parser-missing",
     "store-unusable",
+    "unknown-dialect",
     "unknown-model",
 }
 """Codes of a worker that cannot start; nobody meets them on the wire."""
@@ -84,14 +88,14 @@ def codes_in(node: ast.AST) -> Iterator[str]:
     match node:
         case ast.Call(func=ast.Name(id="Poison" | "Interrupted"), args=[ast.Constant(value=str(code)), *_]):
             yield code
-        case ast.Call(func=ast.Name(id="_rejected"), args=[_, ast.Constant(value=str(code)), *_]):
+        case ast.Call(func=ast.Name(id="_rejected" | "_Hopeless"), args=[_, ast.Constant(value=str(code)), *_]):
             yield code
         case ast.Assign(
             targets=[ast.Tuple(elts=[ast.Name(id="code"), *_])],
             value=ast.Tuple(elts=[ast.Constant(value=str(code)), *_]),
         ):
             yield code
-        case ast.Assign(targets=[ast.Name(id="code")], value=ast.Constant(value=str(code))):
+        case ast.Assign(targets=[ast.Name(id="code" | "OVERLOADED")], value=ast.Constant(value=str(code))):
             yield code
 
 
