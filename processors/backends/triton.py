@@ -124,13 +124,18 @@ class TritonReranker:
     ) -> None:
         where, _ = TritonUrl.parse(url, setting="reranker")
         self._triton = TritonModel(where, key=key, ca_file=ca_file, answer_timeout_s=answer_timeout_s)
-        self._served: Served | None = None
+        self._model = ""
+
+    @property
+    def model(self) -> str:
+        """Fingerprint, known after `open`; the instances of a pool must agree in it."""
+        return self._model
 
     async def open(self) -> None:
         served = await self._triton.open()
         self._question, self._text = text_inputs(served, 2)
         self._output = number_output(served, ("score", "scores", "logits"))
-        self._served = served
+        self._model = _fingerprint(served, served.version, {})
         with at_start():
             await self._scores(NEUTRAL, [NEUTRAL])
 
@@ -140,8 +145,7 @@ class TritonReranker:
     async def check(self) -> str:
         with at_start():
             await self._triton.ready()
-        version = self._served.version if self._served else ""
-        return f"{self._triton.url.model} version {version} at {self._triton.url}"
+        return f"{self._model} at {self._triton.url}"
 
     async def healthy(self) -> None:
         await self._triton.ready()
@@ -170,7 +174,7 @@ class TritonReranker:
             return np.asarray(1 / (1 + np.exp(-scores.astype(np.float64))), np.float32)
         if ((scores < 0) | (scores > 1)).any():
             problem = f"{self._triton.url} gave a {self._output!r} outside [0, 1]"
-            raise ModelFailed(f"{problem}; name the output logits where it is none of a probability")
+            raise Misdeployed("bad-answer", f"{problem}; name the output logits where it is no probability")
         return scores
 
 
@@ -182,11 +186,12 @@ async def _each(texts: Sequence[str], ask: Ask, *, most: int, works: Callable[[]
         try:
             found.append(await ask(batch))
         except ModelFailed:
-            found += [await _alone(text, ask, works) for text in batch]
+            for place, text in enumerate(batch, start):
+                found.append(await _alone(text, ask, works, name=f"text {place} of {len(texts)}"))
     return found
 
 
-async def _alone(text: str, ask: Ask, works: Callable[[], Awaitable[object]]) -> Rows:
+async def _alone(text: str, ask: Ask, works: Callable[[], Awaitable[object]], *, name: str) -> Rows:
     """The row of a text that was in a batch that failed. Poison where only this text fails, again and again.
 
     Once proves nothing: Triton batches requests of several callers, and a text of theirs fails them all. So the
@@ -200,7 +205,7 @@ async def _alone(text: str, ask: Ask, works: Callable[[], Awaitable[object]]) ->
         except ModelFailed as error:
             problem = error.reason
         await works()  # where this fails as well, it is the model's fault, and the work waits
-    raise Poison("text-refused", f"{problem}; it takes other texts, and never this one of {len(text)} characters")
+    raise Poison("model-failed", f"{name}: {problem}; it takes other texts, and never this one: leave it out")
 
 
 def _fingerprint(served: Served, version: str, prefixes: dict[str, str]) -> str:
