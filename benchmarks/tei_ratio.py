@@ -41,8 +41,8 @@ Embed = Callable[[Sequence[str]], Awaitable[object]]
 
 def main(
     lists: Annotated[int, typer.Option(help="Lists of 32 in each repeat for the server that computes.")] = 8,
-    in_flight: Annotated[int, typer.Option(help="Lists in flight.")] = 8,
-    repeats: Annotated[int, typer.Option(help="Turns of each side.")] = 9,
+    in_flight: Annotated[int, typer.Option(help="Lists in flight.")] = 4,
+    repeats: Annotated[int, typer.Option(help="Turns of each side.")] = 7,
     cores: Annotated[int, typer.Option(help="Cores that everything shares.")] = 2,
     results: Annotated[Path, typer.Option(help="Where to leave the result.")] = RESULTS,
 ) -> None:

@@ -109,7 +109,8 @@ class TeiLists:
         yield places
 
     async def _list(self, ask: Ask[R], texts: Sequence[str]) -> Sequence[R]:
-        if any(len(text.encode()) >= self._suspicious_bytes or text != self._fitted(text) for text in texts):
+        longest = max(texts, key=len)
+        if len(longest) > self._max_chars or len(longest.encode()) >= self._suspicious_bytes:
             return await self._apart(ask, texts)
         try:
             return await self._sent(ask, texts)
@@ -148,12 +149,12 @@ class TeiLists:
         if ask.question:
             [asked] = await self._tokens(ask, [ask.question])
             shared = asked - 1
-        counts = await self._tokens(ask, [self._fitted(text) for text in texts])
+        counts = await self._tokens(ask, [text[: self._max_chars] for text in texts])
         longest = self._server.info.max_tokens - shared
         return {
             place
             for place, (text, count) in enumerate(zip(texts, counts, strict=True))
-            if count > longest or text != self._fitted(text)
+            if count > longest or len(text) > self._max_chars
         }
 
     async def _tokens(self, ask: Ask[R], texts: Sequence[str]) -> list[int]:
@@ -213,16 +214,17 @@ class TeiLists:
         return row
 
     async def _asked(self, ask: Ask[R], texts: Sequence[str], truncate: bool) -> Sequence[R]:
-        body = ask.body([self._fitted(text) for text in texts] if truncate else texts, truncate)
+        body = ask.body([text[: self._max_chars] for text in texts] if truncate else texts, truncate)
         async with self._server.permits.held(len(texts), ahead=ask.ahead):
             answer = await self._server.post(ask.path, body)
         self._server.permits.answered(len(texts))
         await self._server.verify()
         return ask.read(answer, len(texts))
 
-    def _fitted(self, text: str) -> str:
-        """As much of a text as the server would look at, and as we can send."""
-        return text[: min(CHARS_PER_TOKEN * self._server.info.max_tokens, MAX_LIST_BYTES // 4)]
+    @property
+    def _max_chars(self) -> int:
+        """Of a text: what the server would look at, and what we can send."""
+        return min(CHARS_PER_TOKEN * self._server.info.max_tokens, MAX_LIST_BYTES // 4)
 
     def _count(self, texts: Sequence[str]) -> None:
         self.spent.truncated += len(texts)
