@@ -9,7 +9,17 @@ import typer
 
 from benchmarks.results import RESULTS, Circumstances, Figure, Result, load
 
-ORDER = ("ingest_ratio", "own_cost", "latency", "query_overhead", "update", "footprint", "tei_ratio", "milvus_ratio")
+ORDER = (
+    "ingest_ratio",
+    "own_cost",
+    "latency",
+    "query_overhead",
+    "update",
+    "footprint",
+    "tei_ratio",
+    "milvus_ratio",
+    "servers",
+)
 
 INTRODUCTION = """\
 # Performance

@@ -52,8 +52,8 @@ def stack() -> Iterator[Settings]:
 @pytest.fixture(scope="session")
 def real_milvus() -> Iterator[milvus.Standalone]:
     """A real Milvus standalone that tests share; whoever wants to kill one starts `milvus.standalone()`."""
-    if not milvus.available():
-        pytest.skip(milvus.MISSING)
+    if reason := milvus.missing():
+        pytest.skip(reason)
     # A read of what was just written waits for the next tick of the server's clock.
     with milvus.standalone(**{"proxy.timeTickInterval": 50}) as server:
         yield server

@@ -16,7 +16,6 @@ from streams.local import tether
 from streams.local.listeners import free_ports
 
 ENVIRONMENT = Path(__file__).parents[2] / ".headwater" / "servers" / "milvus"
-MISSING = "the real Milvus is not installed: make servers"
 PORTS = (
     "etcd_port",
     "root_coord_port",
@@ -34,8 +33,9 @@ HEALTHY_S = 180.0
 """After a kill -9 it takes up to two minutes."""
 
 
-def available() -> bool:
-    return (ENVIRONMENT / ".installed").exists()
+def missing() -> str:
+    """Why there is none here, and what to do; empty where there is."""
+    return "" if (ENVIRONMENT / ".installed").exists() else "the real Milvus is not installed: make servers"
 
 
 class Standalone:

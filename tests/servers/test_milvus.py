@@ -10,8 +10,8 @@ pytestmark = pytest.mark.servers
 
 
 def test_a_killed_server_comes_back_at_the_same_address_and_leaves_nothing() -> None:
-    if not milvus.available():
-        pytest.skip(milvus.MISSING)
+    if reason := milvus.missing():
+        pytest.skip(reason)
     with milvus.standalone() as server:
         assert answers(server.address)
         server.kill()

@@ -14,7 +14,6 @@ from streams.local import tether
 from streams.local.listeners import free_ports
 
 ENVIRONMENT = Path(__file__).parents[2] / ".headwater" / "servers" / "vllm"
-MISSING = "vLLM is not installed: make nightly"
 MODEL = "smollm2"
 READY_S = 300.0
 STOP_S = 20.0
@@ -23,8 +22,9 @@ SIZE = {"VLLM_CPU_KVCACHE_SPACE": "1"}
 """GB."""
 
 
-def available() -> bool:
-    return (ENVIRONMENT / ".installed").exists()
+def missing() -> str:
+    """Why there is none here, and what to do; empty where there is."""
+    return "" if (ENVIRONMENT / ".installed").exists() else "vLLM is not installed: make nightly"
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from processors.errors import Poison, Transient
 from processors.index_plan import Expected, layout
 from tests.processors.happenings import ACME, embedded, head, slices
 from tests.processors.index_contract import HANDBOOK, IndexContract, find, publish
-from tests.servers.milvus import MISSING, Standalone, available, standalone
+from tests.servers.milvus import Standalone, missing, standalone
 
 pytestmark = pytest.mark.servers
 RECOVERY_S = 150.0
@@ -83,8 +83,8 @@ async def test_a_writer_reads_its_own_head_at_once_however_far_searches_lag(fres
 
 @pytest.mark.timeout(400)
 async def test_a_crash_loses_nothing_that_was_written_and_writes_go_on_afterwards() -> None:
-    if not available():
-        pytest.skip(MISSING)
+    if reason := missing():
+        pytest.skip(reason)
     with standalone() as server:
         index = MilvusIndex(server.index_url("documents"), staleness_s=0)
         await index.open()
@@ -123,8 +123,8 @@ async def recovered(attempt: Callable[[], Awaitable[T]]) -> T:
 
 
 async def test_a_token_that_is_wrong_stops_a_start_and_one_that_expires_is_an_outage() -> None:
-    if not available():
-        pytest.skip(MISSING)
+    if reason := missing():
+        pytest.skip(reason)
     with standalone(authorization_enabled=True) as server:
         url = server.index_url("documents")
         for token in ("", "root:wrong"):
