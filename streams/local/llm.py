@@ -25,7 +25,8 @@ def language_model(settings: Settings) -> Part:
         probe=lambda: answers(port),
         port=port,
         port_setting="local.llm_port",
-        environment={"LD_LIBRARY_PATH": str(libraries)},
+        # Its threads would spin while they wait for each other, which takes several times as long on busy cores.
+        environment={"LD_LIBRARY_PATH": str(libraries), "OMP_WAIT_POLICY": "PASSIVE"},
     )
 
 
