@@ -235,7 +235,8 @@ class MilvusIndex:
             return hits, {}
         theirs = f"{of_tenant(search.tenant, self._form)} and {among('document', documents)}"
         heads = await self._heads(theirs, self._snapshot_s())
-        return hits, {document: live_rows(rows, snapshot_us) for document, rows in by_document(heads).items()}
+        nothing = dict.fromkeys(documents, Live(DELETED, ""))  # of a document that has no head yet
+        return hits, nothing | {document: live_rows(rows, snapshot_us) for document, rows in by_document(heads).items()}
 
     async def _decided(self, document: str) -> Head:
         """The newest of a document's heads, whatever a late writer made of the row that repeats it."""

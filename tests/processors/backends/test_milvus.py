@@ -219,6 +219,14 @@ async def test_a_head_written_between_the_two_looks_of_a_search_hides_nothing(
     assert len(looks) == 2
 
 
+async def test_rows_of_a_document_that_is_still_being_written_take_no_room(index: MilvusIndex) -> None:
+    [large] = slices(["pump"] * 60, document_id="large", per_slice=60)
+    await index.write(await embedded(large))
+    assert await find(index, "pump", limit=10) == []
+    await publish(index, ["a pump and other words"], document_id="small")
+    assert [passage.text for passage in await find(index, "pump", limit=10)] == ["a pump and other words"]
+
+
 async def test_a_collection_may_be_created_while_another_is_flushed(
     index: MilvusIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
