@@ -39,6 +39,7 @@ test: install ## run all tests, on the real local stack
 
 servers: install ## install the optional real servers, then run the tests on them
 	@VENV=$(VENV) bash requirements/servers.sh $(SERVERS)
+	@$(BIN)/python -m streams.local.jars .headwater/jars
 	@$(BIN)/python -m pytest -m servers
 
 nightly: install ## install vLLM for the CPU (6 GB), then run the generator's tests on it

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -14,6 +15,7 @@ from processors.errors import Poison, Transient
 from processors.index_plan import Expected, layout
 from tests.processors.happenings import ACME, embedded, head, slices
 from tests.processors.index_contract import HANDBOOK, IndexContract, find, publish
+from tests.servers.certificates import Authority
 from tests.servers.milvus import Standalone, missing, standalone
 
 pytestmark = pytest.mark.servers
@@ -107,6 +109,19 @@ async def test_a_crash_loses_nothing_that_was_written_and_writes_go_on_afterward
         await later.open()
         assert len(await recovered(lambda: find(later, "pump", limit=30))) == 21
         await later.close()
+        await index.close()
+
+
+async def test_a_server_with_tls_of_its_own_is_written_and_searched(tmp_path: Path) -> None:
+    if reason := missing():
+        pytest.skip(reason)
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("127.0.0.1")
+    with standalone(tls_mode=1, server_pem_path=str(certificate), server_key_path=str(key)) as server:
+        index = MilvusIndex(f"milvus+https://{server.address}/documents", ca_file=authority.ca_file, staleness_s=0)
+        await index.open()
+        await publish(index, ["a red pump"])
+        assert [passage.text for passage in await find(index, "pump")] == ["a red pump"]
         await index.close()
 
 
