@@ -89,6 +89,9 @@ class CountingIndex:
     async def check(self) -> str:
         return f"{len(self._heads)} documents"
 
+    async def model(self) -> str | None:
+        return None
+
     async def head(self, tenant: Tenant, document_id: DocumentId) -> Head | None:
         return self._heads.get((tenant, document_id))
 

@@ -31,9 +31,9 @@ METHOD = """\
 Both sides send the same lists of 32 paragraphs to the same server with as many in flight, in turns, and end with
 float32 vectors in numpy. The bare loop is httpx and orjson and nothing else: it neither counts permits nor looks at
 what it got. Both get lists that are sorted by length, which saves the server padding, and which the adapter would
-otherwise do by itself. First against the stand-in for text-embeddings-inference, a process of its own that computes MiniLM on the
-same cores; then against a server that answers at once with vectors of 384 dimensions, where a client's own cost is all
-there is: no real server is as fast."""
+otherwise do by itself. First against the stand-in for text-embeddings-inference, a process of its own that computes
+MiniLM on the same cores; then against a server that answers at once with vectors of 384 dimensions, where a client's
+own cost is all there is: no real server is as fast."""
 
 Batches = Sequence[Sequence[str]]
 Embed = Callable[[Sequence[str]], Awaitable[object]]
