@@ -18,6 +18,7 @@ ORDER = (
     "footprint",
     "tei_ratio",
     "milvus_ratio",
+    "milvus_bulk",
     "servers",
 )
 
