@@ -44,6 +44,10 @@ class Expected:
     memory_gib: float = 16.0
     """Of all query nodes together, for this index."""
 
+    def __post_init__(self) -> None:
+        if self.rows < 1 or self.writers < 1 or self.memory_gib <= 0:
+            raise ValueError(f"rows, writers and memory_gib must be positive: {self}")
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:

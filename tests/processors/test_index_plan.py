@@ -67,3 +67,9 @@ def test_partitions_hold_a_segment_in_each_shard_and_are_not_too_many(rows: int,
 def test_a_change_reads_as_a_sentence() -> None:
     assert str(Change("docs", "shards", "1", "2", "rebuild")) == "docs: shards is 1, should be 2"
     assert str(Change("docs", "create", "", "docs_v1", "apply")) == "docs: create docs_v1"
+
+
+@pytest.mark.parametrize("expected", [{"rows": 0}, {"writers": 0}, {"memory_gib": -1.0}])
+def test_what_cannot_be_expected_is_refused(expected: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="must be positive"):
+        Expected(**expected)

@@ -1,6 +1,7 @@
-"""Planning and migrating the collections of a Milvus Lite, while nobody and while somebody writes."""
+"""Planning and migrating the collections of a Milvus, while nobody and while somebody writes."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,9 +16,9 @@ from schemas import DocumentId
 from streams.settings import Settings
 from tests.processors.happenings import ACME, embedded, slices
 from tests.processors.index_contract import HANDBOOK, find, publish
+from tests.servers.milvus import Standalone
 
-pytestmark = pytest.mark.stack
-
+LARGE = Expected(rows=80_000_000, memory_gib=1_000)
 FEW, MANY = Expected(rows=1_000), Expected(rows=1_000_000)
 
 
@@ -47,6 +48,7 @@ def summary(plan: IndexPlan, index: MilvusIndex) -> list[tuple[str, str, str]]:
     return [(change.collection.removeprefix(index.name), change.what, change.how) for change in plan.changes]
 
 
+@pytest.mark.stack
 async def test_what_apply_creates_is_what_the_first_write_would_have_created(
     index: MilvusIndex, provisioner: MilvusProvisioner, another: Callable[[], MilvusIndex]
 ) -> None:
@@ -62,6 +64,7 @@ async def test_what_apply_creates_is_what_the_first_write_would_have_created(
     assert (await planned(provisioner, MANY)).changes == ()
 
 
+@pytest.mark.stack
 async def test_another_kind_of_index_is_rebuilt_only_where_told_and_the_old_rows_stay_until_told(
     index: MilvusIndex, provisioner: MilvusProvisioner
 ) -> None:
@@ -86,6 +89,7 @@ async def test_another_kind_of_index_is_rebuilt_only_where_told_and_the_old_rows
     assert [passage.text for passage in await find(index, "pump")] == ["a green pump"]
 
 
+@pytest.mark.stack
 async def test_nothing_that_is_written_during_a_rebuild_is_lost(
     index: MilvusIndex, provisioner: MilvusProvisioner
 ) -> None:
@@ -113,6 +117,7 @@ async def test_nothing_that_is_written_during_a_rebuild_is_lost(
     assert [passage.text for passage in await find(index, "text", limit=1)] == ["a new text"]
 
 
+@pytest.mark.stack
 async def test_a_collection_from_before_there_were_aliases_gets_one(
     index: MilvusIndex, provisioner: MilvusProvisioner
 ) -> None:
@@ -127,6 +132,7 @@ async def test_a_collection_from_before_there_were_aliases_gets_one(
     assert [passage.text for passage in await find(index, "pump")] == ["a red pump"]
 
 
+@pytest.mark.stack
 async def test_heads_survive_a_rebuild_of_their_own(index: MilvusIndex, provisioner: MilvusProvisioner) -> None:
     for version in (1, 2):
         live = await publish(index, [f"pump {version}"], version=version, flipped_at=datetime.now(UTC))
@@ -137,6 +143,7 @@ async def test_heads_survive_a_rebuild_of_their_own(index: MilvusIndex, provisio
     assert [passage.text for passage in await find(index, "pump")] == ["pump 2"]
 
 
+@pytest.mark.stack
 async def test_vectors_of_another_model_are_left_to_a_person(
     index: MilvusIndex, provisioner: MilvusProvisioner
 ) -> None:
@@ -147,6 +154,30 @@ async def test_vectors_of_another_model_are_left_to_a_person(
     assert "ingest again" in str(plan.changes[0])
 
 
+@pytest.mark.servers
+async def test_a_real_server_gets_the_shards_and_partitions_that_it_lacks(real_milvus: Standalone) -> None:
+    url = real_milvus.index_url(f"test_{uuid.uuid4().hex}")
+    index, provisioner = MilvusIndex(url, staleness_s=0), MilvusProvisioner(url)
+    await index.open()
+    await provisioner.open()
+    live = await publish(index, ["a red pump"], flipped_at=datetime.now(UTC), readers=("ann",))
+    plan = await planned(provisioner, LARGE)
+    assert {(change.what, change.current, change.wanted) for change in plan.changes} == {
+        ("shards", "1", "2"),
+        ("partitions", "16", "64"),
+    }
+    assert await applied(provisioner, plan, "rebuild") == []
+    assert {change.how for change in (await planned(provisioner, LARGE)).changes} == {"drop"}
+    await applied(provisioner, await planned(provisioner, LARGE), "drop")
+    assert (await planned(provisioner, LARGE)).changes == ()
+    assert await index.head(ACME, HANDBOOK) == live
+    assert [passage.text for passage in await find(index, "pump", principals=("ann",))] == ["a red pump"]
+    await index.drop()
+    await provisioner.close()
+    await index.close()
+
+
+@pytest.mark.stack
 async def test_a_database_of_the_url_is_created(stack: Settings) -> None:
     name = f"d_{id(stack)}"
     url = f"{stack.index_url.rpartition('/')[0]}/{name}/documents"
