@@ -1,6 +1,8 @@
 """What the Milvus adapter calls of pymilvus, recorded and done again without the adapter."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +28,8 @@ class Recorder:
         self._inner = index._client
         self._pymilvus = self._inner._client
         self._calls: list[Call] = []
+        # Milvus Lite does not promise more than one writer; a cluster takes as many as there are.
+        self._writing = asyncio.Semaphore(1 if self._inner.server.is_lite else 1_000)
 
     async def record(self, act: Callable[[], Awaitable[object]]) -> Sequence[Call]:
         """The calls that the adapter makes in `act`."""
@@ -40,7 +44,8 @@ class Recorder:
     async def replay(self, calls: Sequence[Call]) -> None:
         """The same calls, as a program without the adapter makes them, which looks at what it finds."""
         for call in calls:
-            answer = await getattr(self._pymilvus, call.method)(*call.arguments, **call.options)
+            async with self._writing if call.method in WRITES else nullcontext():
+                answer = await getattr(self._pymilvus, call.method)(*call.arguments, **call.options)
             if call.method in SEARCHES:  # pymilvus reads a hit's fields when they are asked for
                 [dict(hit["entity"]) for hits in answer for hit in hits]
 
