@@ -199,7 +199,10 @@ class Index(Port, Protocol):
         ...
 
     async def head(self, tenant: Tenant, document_id: DocumentId) -> Head | None:
-        """Read your writes: never older than the last `flip` that returned."""
+        """Read your writes: never older than the last `flip` that returned here.
+
+        What others flipped may be missing as long as a search may lag: a writer that acts on it makes rows that lose.
+        """
         ...
 
     async def vectors(
