@@ -201,17 +201,16 @@ class MilvusClient:
         except (Transient, Poison) as error:
             await self._unless(lambda: self.exists(collection), error)
 
-    async def point(self, alias: str, collection: str) -> None:
-        """Let `alias` name `collection` from now on; harmless when another worker does the same."""
-        there = await self.exists(alias)
+    async def give_alias(self, collection: str, alias: str) -> None:
+        """Let `alias` name `collection` if it names none yet; harmless when another worker does the same."""
         try:
-            await self.call("alter_alias" if there else "create_alias", collection, alias)
+            await self.call("create_alias", collection, alias)
         except (Transient, Poison) as error:
+            await self._unless(lambda: self.exists(alias), error)
 
-            async def pointed() -> bool:
-                return await self.exists(alias) and (await self.describe(alias))["collection_name"] == collection
-
-            await self._unless(pointed, error)
+    async def move_alias(self, alias: str, collection: str) -> None:
+        """Let `alias` name `collection` from now on."""
+        await self.call("alter_alias" if await self.exists(alias) else "create_alias", collection, alias)
 
     async def _unless(self, done: Callable[[], Awaitable[bool]], error: Transient | Poison) -> None:
         """Raise `error` unless somebody else brings about what was wanted."""

@@ -84,7 +84,7 @@ class MilvusCollections:
                 if not await self.exists(self.chunks):
                     first = f"{self.chunks}_v1"
                     await self.create_chunks(first, model, await self.words(), self._layout(model.dimensions))
-                    await self.client.point(self.chunks, first)
+                    await self.client.give_alias(first, self.chunks)
                     await self.exists(self.chunks)
         self.match(model)
 
@@ -96,7 +96,7 @@ class MilvusCollections:
             if not await self.exists(self.heads):
                 first = f"{self.heads}_v1"
                 await self.create_heads(first, self._layout(self.shape.dimensions if self._shape else 2))
-                await self.client.point(self.heads, first)
+                await self.client.give_alias(first, self.heads)
                 await self.exists(self.heads)
 
     async def create_chunks(self, physical: str, model: Model, words: Words, layout: Layout) -> None:

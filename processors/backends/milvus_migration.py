@@ -49,7 +49,7 @@ async def rebuilt(store: MilvusStore, alias: str, target: str, wanted: Layout) -
     if source == alias:  # from before there were aliases: a name cannot be both
         source = f"{alias}_v1"
         await client.call("rename_collection", alias, source)
-    await client.point(alias, target)
+    await client.move_alias(alias, target)
     store.collections.forget()
     for pause_s in (0.0, SETTLED_S):
         await asyncio.sleep(pause_s)

@@ -161,7 +161,7 @@ class MilvusProvisioner:
             case "alias":
                 # The first write of a worker that looks in between does the same.
                 await self._client.call("rename_collection", name, f"{name}_v1")
-                await self._client.point(name, f"{name}_v1")
+                await self._client.give_alias(f"{name}_v1", name)
             case "field":
                 kinds = _kinds(name == self._store.heads)
                 texts = {"data_type": self._client.types.DataType.VARCHAR, "max_length": 65_535, "default_value": ""}
