@@ -9,7 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from processors.backends.model_files import locate
+from processors.backends.embedded.model_files import locate
 
 States = NDArray[np.float16]
 

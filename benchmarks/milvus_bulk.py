@@ -13,8 +13,8 @@ import typer
 
 from benchmarks.results import RESULTS, Figure, Result, circumstances, hand_in
 from benchmarks.rig import pin
-from processors.backends.milvus import MilvusIndex
-from processors.backends.milvus_rows import chunk_rows
+from processors.backends.milvus.index import MilvusIndex
+from processors.backends.milvus.rows import chunk_rows
 from processors.conformance.documents import head, slices
 from processors.ports import Search
 from schemas import ChunksEmbedded, Tenant

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from benchmarks.corpus import articles
 from benchmarks.recorded import Recorder
 from benchmarks.results import RESULTS, Figure, Result, Target, circumstances, hand_in
 from benchmarks.rig import TETHER, pin
-from processors.backends.milvus import MilvusIndex
+from processors.backends.milvus.index import MilvusIndex
 from processors.conformance.documents import HashedWords, embedded, head, slices
 from processors.ports import Search
 from schemas import ChunksEmbedded, Tenant
@@ -55,6 +56,7 @@ def main(
     results: Annotated[Path, typer.Option(help="Where to leave the result.")] = RESULTS,
 ) -> None:
     """Throughput of the adapter over that of bare pymilvus."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that servers and folders go
     where = circumstances()
     pin(cores)
     load = Load(documents, searches)

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from processors.backends.milvus import MilvusIndex
+from processors.backends.milvus.index import MilvusIndex
 
 WRITES = ("upsert", "flush")
 SEARCHES = ("search", "hybrid_search")

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import late_interaction, squad
-from processors.backends.onnx import OnnxEmbedder
-from processors.backends.sentence_vectors import SentenceVectors
-from processors.backends.sentences import (
+from processors.backends.embedded.onnx import OnnxEmbedder
+from processors.backends.embedded.sentence_vectors import SentenceVectors
+from processors.backends.embedded.sentences import (
     NOTHING,
     PASSAGE,
     READ_PASSAGES,

@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from processors.backends.milvus_search import DENSE_WEIGHT
+from processors.backends.milvus.search import DENSE_WEIGHT
 from processors.words import STOPWORDS, WORD, normal
 
 TUNED = frozenset({"Immune system", "Normans", "Steam engine", "Warsaw"})

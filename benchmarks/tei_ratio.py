@@ -18,7 +18,7 @@ import typer
 from benchmarks.corpus import articles
 from benchmarks.results import RESULTS, Figure, Result, Target, circumstances, hand_in
 from benchmarks.rig import pin
-from processors.backends.tei import TeiEmbedder
+from processors.backends.tei.ports import TeiEmbedder
 from tests.servers.tei.process import tei
 
 BATCH = 32

@@ -18,7 +18,7 @@ from streams.runtime.clock import SystemClock
 from streams.settings import PooledPort, Settings
 
 if TYPE_CHECKING:
-    from processors.backends.sentence_vectors import SentenceVectors
+    from processors.backends.embedded.sentence_vectors import SentenceVectors
 
 P = TypeVar("P")
 Pooled = TypeVar("Pooled", bound=Port)
@@ -40,7 +40,7 @@ class Backends:
     @cached_property
     def parser(self) -> Parser:
         def embedded(url: str) -> Parser:
-            from processors.backends.documents import DocumentParser
+            from processors.backends.documents.parser import DocumentParser
 
             _check("parser", url, PARSERS)
             return DocumentParser(url)
@@ -60,17 +60,17 @@ class Backends:
     @cached_property
     def embedder(self) -> Embedder:
         def embedded(url: str) -> Embedder:
-            from processors.backends.onnx import OnnxEmbedder
+            from processors.backends.embedded.onnx import OnnxEmbedder
 
             return OnnxEmbedder(url, cache=self.settings.home / "models")
 
         def tei(url: str) -> Embedder:
-            from processors.backends.tei import TeiEmbedder
+            from processors.backends.tei.ports import TeiEmbedder
 
             return TeiEmbedder(url, key=_clear(self.settings.embedder_key), ca_file=self.settings.ca_file)
 
         def triton(url: str) -> Embedder:
-            from processors.backends.triton import TritonEmbedder
+            from processors.backends.triton.models import TritonEmbedder
 
             return TritonEmbedder(url, key=_clear(self.settings.embedder_key), ca_file=self.settings.ca_file)
 
@@ -86,7 +86,7 @@ class Backends:
     @cached_property
     def sparse(self) -> SparseEncoder | None:
         def tei(url: str) -> SparseEncoder:
-            from processors.backends.tei import TeiSparseEncoder
+            from processors.backends.tei.ports import TeiSparseEncoder
 
             return TeiSparseEncoder(url, key=_clear(self.settings.sparse_key), ca_file=self.settings.ca_file)
 
@@ -96,7 +96,7 @@ class Backends:
     @cached_property
     def index(self) -> Index:
         def milvus(url: str) -> Index:
-            from processors.backends.milvus import MilvusIndex
+            from processors.backends.milvus.index import MilvusIndex
 
             return MilvusIndex(
                 url,
@@ -113,7 +113,7 @@ class Backends:
         """Of what the index lives in."""
 
         def milvus(url: str) -> Provisioner:
-            from processors.backends.milvus_provisioning import MilvusProvisioner
+            from processors.backends.milvus.provisioning import MilvusProvisioner
 
             token = _clear(self.settings.index_token)
             return MilvusProvisioner(url, token=token, ca_file=self.settings.ca_file, encoder=self.sparse)
@@ -123,18 +123,18 @@ class Backends:
     @cached_property
     def reranker(self) -> Reranker:
         def embedded(url: str) -> Reranker:
-            from processors.backends.sentences import SentenceReranker
+            from processors.backends.embedded.sentences import SentenceReranker
 
             _check("reranker", url, RERANKERS)
             return SentenceReranker(self._sentence_vectors)
 
         def tei(url: str) -> Reranker:
-            from processors.backends.tei import TeiReranker
+            from processors.backends.tei.ports import TeiReranker
 
             return TeiReranker(url, key=_clear(self.settings.reranker_key), ca_file=self.settings.ca_file)
 
         def triton(url: str) -> Reranker:
-            from processors.backends.triton import TritonReranker
+            from processors.backends.triton.models import TritonReranker
 
             return TritonReranker(url, key=_clear(self.settings.reranker_key), ca_file=self.settings.ca_file)
 
@@ -149,23 +149,23 @@ class Backends:
 
     @cached_property
     def _sentence_vectors(self) -> "SentenceVectors":
-        from processors.backends.sentence_vectors import SentenceVectors
+        from processors.backends.embedded.sentence_vectors import SentenceVectors
 
         return SentenceVectors(self.embedder)
 
     @cached_property
     def generators(self) -> dict[AnswerMode, Generator]:
         def openai(url: str) -> Generator:
-            from processors.backends.openai import OpenAIGenerator
+            from processors.backends.openai.generator import OpenAIGenerator
 
             return OpenAIGenerator(url, key=_clear(self.settings.generator_key), ca_file=self.settings.ca_file)
 
         def triton(url: str) -> Generator:
-            from processors.backends.triton_generator import TritonGenerator
+            from processors.backends.triton.generator import TritonGenerator
 
             return TritonGenerator(url, key=_clear(self.settings.generator_key), ca_file=self.settings.ca_file)
 
-        from processors.backends.sentences import SentenceExtractor
+        from processors.backends.embedded.sentences import SentenceExtractor
 
         schemes = {"openai+http": openai, "openai+https": openai, "triton+grpc": triton, "triton+grpcs": triton}
         return {

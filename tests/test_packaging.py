@@ -9,8 +9,8 @@ import pytest
 CHECKOUT = Path(__file__).parent.parent
 NAMES = ("schemas", "processors", "streams")
 ALLOWED = {"chunk", "encodings", "http", "trace"}
-"""The stage's, the reader's, the adapters' and the command's own word. They would shadow the standard library's only for a script that
-is run by its path from their folder, and nothing in these folders is."""
+"""The stage's, the reader's, the adapters' and the command's own word. They would shadow the standard library only for
+a script that is run by its path from their folder, and nothing in these folders is."""
 
 
 def package(name: str) -> Path:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from processors.backends.milvus import MilvusIndex
+from processors.backends.milvus.index import MilvusIndex
 from streams.settings import Settings
 
 

@@ -4,7 +4,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
-from processors.backends.onnx import OnnxEmbedder
+from processors.backends.embedded.onnx import OnnxEmbedder
 from processors.conformance.evidence import REFUNDS, SOUP, TOWER, evidence, passage
 
 __all__ = ["REFUNDS", "SOUP", "TOWER", "evidence", "minilm", "passage"]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 import pytest_asyncio
 
-from processors.backends.documents import DocumentParser
+from processors.backends.documents.parser import DocumentParser
 from processors.backends.objects import UrlObjectStore
 from processors.chunk import CLAIMS_AT_ONCE, MAX_SLICE_CHARS, MAX_SLICE_CHUNKS, Chunk
 from processors.chunking import ChunkingRule, ChunkingRules

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from processors.backends.onnx import OnnxEmbedder
+from processors.backends.embedded.onnx import OnnxEmbedder
 from processors.errors import Poison
 from streams.composition import Backends, UnknownBackend
 from streams.pools.ports import PooledEmbedder, PooledGenerator

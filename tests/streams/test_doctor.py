@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from processors.backends.milvus import MilvusIndex
+from processors.backends.milvus.index import MilvusIndex
 from streams.doctor import examine
 from streams.settings import Settings
 from tests.processors.happenings import embedded, slices

@@ -9,9 +9,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode, Tracer
 
-from processors.backends.documents import DocumentParser
-from processors.backends.sentence_vectors import SentenceVectors
-from processors.backends.sentences import SentenceExtractor, SentenceReranker
+from processors.backends.documents.parser import DocumentParser
+from processors.backends.embedded.sentence_vectors import SentenceVectors
+from processors.backends.embedded.sentences import SentenceExtractor, SentenceReranker
 from processors.errors import Poison
 from processors.ports import Port
 from schemas import DocumentId, Passage

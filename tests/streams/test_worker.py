@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import Producer
 from opentelemetry.trace import NoOpTracer
 
-from processors.backends.milvus import MilvusIndex
+from processors.backends.milvus.index import MilvusIndex
 from streams import provisioning
 from streams.settings import Settings
 from streams.worker import ConfigError, Worker

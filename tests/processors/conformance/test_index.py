@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from processors.backends.milvus import MilvusIndex
+from processors.backends.milvus.index import MilvusIndex
 from processors.conformance import examine, title
 from processors.conformance.index import CHECKS, Connected
 from processors.errors import Transient

@@ -8,8 +8,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from processors.backends.sentence_vectors import SentenceVectors
-from processors.backends.sentences import SentenceExtractor, SentenceReranker
+from processors.backends.embedded.sentence_vectors import SentenceVectors
+from processors.backends.embedded.sentences import SentenceExtractor, SentenceReranker
 from processors.conformance import Check, Outcome, T, embedder, examine, generator, index, reranker, sentence, title
 from processors.errors import Poison, Transient
 from processors.ports import Embedder, Fragment, Role, Vectors

@@ -10,7 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from processors.backends.model_files import ModelFiles, locate
+from processors.backends.embedded.model_files import ModelFiles, locate
 from tests.servers.tei.encoding import CLS, SEP, Encoding
 from tests.servers.tei.flags import Flags
 

@@ -15,7 +15,7 @@ from ctypes.util import find_library
 from pathlib import Path
 from string import Template
 
-from processors.backends.model_files import locate
+from processors.backends.embedded.model_files import locate
 from streams.local import tether
 from streams.local.listeners import free_ports
 from tests.servers.llama import Llama, llama

@@ -47,7 +47,7 @@ def test_a_language_model_is_asked(run: Run, stack: Settings) -> None:
 
 
 def test_a_model_that_breaks_the_contract_ends_in_exit_code_1(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from processors.backends.onnx import OnnxEmbedder
+    from processors.backends.embedded.onnx import OnnxEmbedder
 
     monkeypatch.setattr(OnnxEmbedder, "dimensions", 7)
     result = run("contract", "embedded://minilm-int8")

@@ -6,7 +6,7 @@ import uuid
 import pytest
 from typer.testing import CliRunner, Result
 
-from processors.backends import milvus_migration
+from processors.backends.milvus import migration as milvus_migration
 from streams.cli import app
 from streams.local.listeners import free_ports
 from streams.settings import Settings

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as triton
 
-from processors.backends.onnx import OnnxEmbedder
+from processors.backends.embedded.onnx import OnnxEmbedder
 from tests.servers.triton.models.llama import Background
 from tests.servers.triton.models.tensors import words
 

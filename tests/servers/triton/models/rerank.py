@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as triton
 
-from processors.backends.sentence_vectors import SentenceVectors
-from processors.backends.sentences import SentenceReranker
+from processors.backends.embedded.sentence_vectors import SentenceVectors
+from processors.backends.embedded.sentences import SentenceReranker
 from tests.processors.models import passage
 from tests.servers.triton.models.embedding import minilm
 from tests.servers.triton.models.llama import Background

@@ -1,0 +1,1 @@
+"""Models in this process behind the Embedder, the Reranker and the extractive Generator."""

@@ -1,0 +1,1 @@
+"""Milvus behind the Index port."""

@@ -1,0 +1,260 @@
+"""Milvus: chunks and heads in two collections, searched by meaning and by words at once."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from processors.backends.http import at_start
+from processors.backends.milvus.address import MilvusAddress
+from processors.backends.milvus.client import MilvusClient, Row
+from processors.backends.milvus.expressions import (
+    all_rows_of,
+    among,
+    document_key,
+    of_tenant,
+    quoted,
+    rows_of,
+    visible,
+)
+from processors.backends.milvus.rows import (
+    CHUNK_FIELDS,
+    DELETED,
+    HEAD_FIELDS,
+    NEWEST,
+    PASSAGE_FIELDS,
+    chunk_of,
+    chunk_rows,
+    head_of,
+    head_row,
+    newest_row,
+)
+from processors.backends.milvus.schema import Form
+from processors.backends.milvus.search import Live, by_document, dead_rows, is_live, live_rows, ranked
+from processors.backends.milvus.store import MilvusStore, Model
+from processors.backends.milvus.sweep import left_behind, swept
+from processors.errors import Transient
+from processors.index_plan import Expected, layout
+from processors.ports import Head, Search, SparseEncoder, Stored, Vectors
+from schemas import Chunk, ChunksEmbedded, Document, DocumentId, Passage, Tenant
+
+STALENESS_S = 1.0
+"""Of a search on a cluster by default: five of its time ticks, so that none waits for one."""
+SWEEP_AFTER_S = 10.0
+"""Beyond the staleness bound: longer than any search runs."""
+DOCUMENTS_PER_SWEEP = 512
+"""So that a sweep after a large ingest stays short; the next one goes on."""
+CHUNKS_PER_LOOK_UP = 128
+"""A larger document's vectors are read once for all its slices: 16 queries for 1,000 chunks cost 0.5 s of CPU."""
+CHUNKS_REMEMBERED, DOCUMENTS_REMEMBERED = 4_096, 2
+"""With 384 dimensions at most 6 MB each."""
+
+
+class MilvusIndex:
+    """An Index in a Milvus cluster or in Milvus Lite, at `milvus+http(s)://host:port/[database/]collection`.
+
+    `?staleness_s=SECONDS` bounds how far searches may lag behind writes: 0 makes each wait for everything that is
+    written, 200 to 400 ms on a cluster; the default is 1, and 0 for Milvus Lite, where it costs nothing.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str = "",
+        *,
+        ca_file: Path | None = None,
+        staleness_s: float | None = None,
+        encoder: SparseEncoder | None = None,
+        expected: Expected | None = None,
+    ) -> None:
+        address = MilvusAddress.parse(url)
+        self.name = address.collection
+        self.staleness_s = 0.0
+        """How much older than its start a search's snapshot may be: 0 reads what is written. Known after `open`."""
+        self._staleness_s = staleness_s if staleness_s is not None else address.staleness_s
+        self._encoder = encoder
+        self._client = MilvusClient(address.uri, token=token, database=address.database, ca_file=ca_file)
+        sized = expected or Expected()
+        self._store = MilvusStore(
+            self._client, self.name, layout=lambda dimensions: layout(sized, dimensions), encoder=encoder
+        )
+        self._flipped: dict[str, Head] = {}
+        """Documents to sweep, by their last flip."""
+        self._vectors: dict[tuple[str, int, str], Mapping[str, Vectors]] = {}
+        """Of large documents: their slices come one after another. Rows of a version never change."""
+        self._looked = False
+        """For what workers before this one left to sweep."""
+
+    async def open(self) -> None:
+        with at_start():
+            if self._encoder is not None:
+                await self._encoder.open()
+            await self._client.open()
+        default = 0.0 if self._client.server.is_lite else STALENESS_S
+        self.staleness_s = default if self._staleness_s is None else self._staleness_s
+
+    async def close(self) -> None:
+        await self._store.close()
+        if self._encoder is not None:
+            await self._encoder.close()
+
+    async def check(self) -> str:
+        with at_start():
+            return await self._store.check()
+
+    @property
+    def truncated(self) -> int:
+        """By the encoder: the embedder counts what it cuts itself."""
+        return int(getattr(self._encoder, "truncated", 0))
+
+    async def model(self) -> str | None:
+        return await self._store.fingerprint()
+
+    async def drop(self) -> None:
+        """Delete the collections with everything in them; for collections that were made to try a server."""
+        await self._store.collections.drop()
+
+    async def head(self, tenant: Tenant, document_id: DocumentId) -> Head | None:
+        document = document_key(tenant, document_id)
+        rows = await self._heads(among("id", [document]), self._snapshot_s())
+        found = [head_of(row) for row in rows]
+        if self.staleness_s and document in self._flipped:  # what this process wrote is newer than the bound
+            found.append(self._flipped[document])
+        return max(found, key=lambda head: (head.version, head.flipped_at), default=None)
+
+    async def vectors(
+        self, tenant: Tenant, document_id: DocumentId, text_hashes: Sequence[str], *, model: str
+    ) -> Mapping[str, Vectors]:
+        head = await self.head(tenant, document_id)
+        if head is None or head.rows_version is None or head.model != model or not text_hashes:
+            return {}
+        key = document_key(tenant, document_id), head.rows_version, head.digest
+        found = self._vectors.get(key)
+        if found is None:
+            large = CHUNKS_PER_LOOK_UP < head.chunk_count <= CHUNKS_REMEMBERED
+            live = rows_of(tenant, document_id, self._form, version=head.rows_version, content=head.digest)
+            wanted = live if large else f"{live} and {among('text_hash', text_hashes)}"
+            fields = ("text_hash", "dense")
+            rows = await self._store.query(self._store.chunks, wanted, fields, snapshot_s=self._since(head))
+            found = {row["text_hash"]: np.asarray(row["dense"], dtype=np.float32) for row in rows}
+            if large:
+                self._vectors[key] = found
+                while len(self._vectors) > DOCUMENTS_REMEMBERED:
+                    self._vectors.pop(next(iter(self._vectors)))
+        return {text_hash: found[text_hash] for text_hash in text_hashes if text_hash in found}
+
+    async def write(self, event: ChunksEmbedded) -> None:
+        model = Model(event.model, event.dimensions)
+        await self._store.collections.prepare_chunks(model)
+        await self._store.write_chunks(chunk_rows(event, self._form.sets))
+
+    async def count(self, document: Document) -> Stored:
+        version = rows_of(
+            document.tenant, document.document_id, self._form, version=document.version, content=document.digest
+        )
+        rows = await self._store.query(self._store.chunks, version, ("embedded",), snapshot_s=None)
+        return Stored(len(rows), sum(row["embedded"] for row in rows))
+
+    async def flip(self, head: Head) -> None:
+        document = document_key(head.tenant, head.document_id)
+        newest = await self.head(head.tenant, head.document_id)
+        if newest is not None and head.rows_version not in (None, head.version):
+            newest = await self._decided(document)  # rows of an older version go on: are they still there?
+            if newest.version > head.version or newest.rows_version != head.rows_version:
+                await self._store.write_heads([newest_row(newest)])
+                raise Transient(f"another writer moved the head of {head.document_id!r} to version {newest.version}")
+        late = newest is not None and newest.version > head.version
+        await self._store.write_heads([head_row(head)] if late else [head_row(head), newest_row(head)])
+        self._flipped[document] = newest if late and newest is not None else head
+
+    async def erase(self, tenant: Tenant, document_id: DocumentId, *, up_to_version: int) -> Mapping[str, int]:
+        rows = f"{all_rows_of(tenant, document_id, self._form)} and version <= {up_to_version}"
+        return {self.name: await self._store.delete(self._store.chunks, rows)}
+
+    async def search(self, search: Search) -> Sequence[Passage]:
+        if not await self._store.exists(self._store.chunks):
+            return []
+        self._store.collections.match(Model(search.model, search.vector.shape[0]))
+        snapshot_us = (time.time() - self.staleness_s) * 1e6
+        fetch = search.limit + max(10, search.limit // 5)
+        expression = visible(search, self._form)
+        hits, live = await self._found(search, expression, fetch, snapshot_us)
+        kept = [hit for hit in hits if is_live(hit, live)]
+        if len(kept) < min(search.limit, len(hits)) and len(hits) >= fetch:
+            # Superseded rows took the room of others: search once more, without those documents' dead rows. What was
+            # decided holds, for a head may have been written in between; only a deletion counts at once.
+            hits, later = await self._found(search, f"{expression} and not {dead_rows(live)}", fetch, snapshot_us)
+            deleted = {document: rows for document, rows in later.items() if rows.version == DELETED}
+            kept = [hit for hit in hits if is_live(hit, {**later, **live, **deleted})]
+        words = "bm25" if self._store.shape.words == "bm25" else "sparse"
+        return ranked(kept, search.vector, words)[: search.limit]
+
+    async def heads(self, tenant: Tenant, *, limit: int = 1000) -> Sequence[Head]:
+        rows = await self._heads(f"{of_tenant(tenant, self._form)} and document != {quoted(NEWEST)}", None)
+        newest = (head_of(versions[0]) for versions in by_document(rows).values())
+        live = (head for head in newest if head.rows_version is not None)
+        return sorted(live, key=lambda head: head.document_id)[:limit]
+
+    async def chunks(self, tenant: Tenant, document_id: DocumentId) -> Sequence[Chunk]:
+        head = await self.head(tenant, document_id)
+        if head is None or head.rows_version is None:
+            return []
+        live = rows_of(tenant, document_id, self._form, version=head.rows_version, content=head.digest)
+        rows = await self._store.query(self._store.chunks, live, CHUNK_FIELDS, snapshot_s=self._since(head))
+        return sorted(map(chunk_of, rows), key=lambda chunk: chunk.ordinal)
+
+    async def sweep(self) -> int:
+        if not self._looked:
+            self._flipped = await left_behind(self._store) | self._flipped
+            self._looked = True
+        due_s = time.time() - self.staleness_s - SWEEP_AFTER_S
+        due = [document for document, head in self._flipped.items() if head.flipped_at.timestamp() <= due_s]
+        due = due[:DOCUMENTS_PER_SWEEP]
+        deleted = await swept(self._store, due, due_s)
+        for document in due:
+            if self._flipped[document].flipped_at.timestamp() <= due_s:  # else it was flipped again meanwhile
+                self._flipped.pop(document)
+        await self._store.settle()
+        return deleted
+
+    async def _found(
+        self, search: Search, expression: str, fetch: int, snapshot_us: float
+    ) -> tuple[Sequence[Row], Mapping[str, Live]]:
+        """Rows that match, and which rows of each of their documents the search may show."""
+        hits = await self._store.search(
+            vector=search.vector,
+            text=search.text,
+            expression=expression,
+            limit=fetch,
+            fields=PASSAGE_FIELDS,
+            snapshot_s=self._snapshot_s(),
+        )
+        documents = sorted({hit["document"] for hit in hits})
+        if not documents:
+            return hits, {}
+        theirs = f"{of_tenant(search.tenant, self._form)} and {among('document', documents)}"
+        heads = await self._heads(theirs, self._snapshot_s())
+        nothing = dict.fromkeys(documents, Live(DELETED, ""))  # of a document that has no head yet
+        return hits, nothing | {document: live_rows(rows, snapshot_us) for document, rows in by_document(heads).items()}
+
+    async def _decided(self, document: str) -> Head:
+        """The newest of a document's heads, whatever a late writer made of the row that repeats it."""
+        [rows] = by_document(await self._heads(among("document", [document]), None)).values()
+        return head_of(rows[0])
+
+    async def _heads(self, expression: str, snapshot_s: float | None) -> list[Row]:
+        return await self._store.query(self._store.heads, expression, HEAD_FIELDS, snapshot_s=snapshot_s)
+
+    @property
+    def _form(self) -> Form:
+        return self._store.collections.form
+
+    def _snapshot_s(self) -> float | None:
+        """Reads must see what was written until then; none: everything."""
+        return time.time() - self.staleness_s if self.staleness_s else None
+
+    def _since(self, head: Head) -> float | None:
+        """For reading a head's rows, which were written before it."""
+        snapshot_s = self._snapshot_s()
+        return None if snapshot_s is None else max(snapshot_s, head.flipped_at.timestamp())

@@ -1,0 +1,1 @@
+"""Text Embeddings Inference behind the Embedder, the Reranker and the SparseEncoder."""

@@ -1,0 +1,1 @@
+"""Triton Inference Server behind the Embedder, the Reranker and the Generator."""
