@@ -23,7 +23,7 @@ def show(workers: "Sequence[WorkerPools]") -> None:
     for worker in workers:
         for pool in worker.pools:
             for instance in pool.instances:
-                rows.append((pool.port, str(worker.pid), *_row(instance)))
+                rows.append((pool.port, f"{worker.host}:{worker.pid}", *_row(instance)))
                 if instance.why:
                     troubled.append(f"{instance.url}: {instance.why}")
     # Not through rich, which folds a table that is wider than the terminal until it says nothing.

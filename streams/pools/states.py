@@ -1,8 +1,10 @@
 """What workers say about their pools: a small file each, under `home`, that `headwater status` reads."""
 
 import contextlib
+import fcntl
 import os
 import secrets
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -43,15 +45,21 @@ class PoolState(BaseModel):
 class WorkerPools(BaseModel):
     """The pools of one worker, as written to its file."""
 
+    host: str
+    """Beside the pid, for containers that share a volume count their processes from one."""
     pid: int
     pools: list[PoolState]
 
 
 class Board:
-    """This process's file: written when something changed, gone when the last pool has left."""
+    """This process's file: written when something changed, gone when the last pool has left.
+
+    The process holds a lock on it, which the kernel drops with its holder: what is not locked was left by the dead.
+    """
 
     def __init__(self, home: Path) -> None:
-        self._path = _folder(home) / f"{os.getpid()}-{secrets.token_hex(3)}.json"
+        self._path = _folder(home) / f"{secrets.token_hex(8)}.json"
+        self._lock: int | None = None
         self._pools: dict[str, Callable[[], list[InstanceState]]] = {}
         self._written = ""
 
@@ -64,46 +72,59 @@ class Board:
         if not self._pools:
             self._path.unlink(missing_ok=True)
             self._written = ""
+            self._hold(None)
 
     def write(self) -> None:
         """Replace the file in one step, if there is news. A disk that takes none must not stop a call: best effort."""
         pools = [PoolState(port=port, instances=states()) for port, states in sorted(self._pools.items())]
-        text = WorkerPools(pid=os.getpid(), pools=pools).model_dump_json()
+        text = WorkerPools(host=socket.gethostname(), pid=os.getpid(), pools=pools).model_dump_json()
         if text == self._written:
             return
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            scratch = self._path.with_suffix(".new")
-            scratch.write_text(text)
-            scratch.replace(self._path)
+            self._replace(text)
             self._written = text
+
+    def _replace(self, text: str) -> None:
+        scratch = self._path.with_suffix(".new")
+        with scratch.open("w") as file:
+            file.write(text)
+            file.flush()
+            # The lock is on the new file before anybody can find it, and leaves the old one when nobody can any more.
+            fcntl.flock(file, fcntl.LOCK_EX)
+            scratch.replace(self._path)
+            self._hold(os.dup(file.fileno()))
+
+    def _hold(self, lock: int | None) -> None:
+        before, self._lock = self._lock, lock
+        if before is not None:
+            os.close(before)
 
 
 def read(home: Path) -> list[WorkerPools]:
     """What the living workers of this home say; files of dead ones are removed."""
-    return sorted(_living(_folder(home)), key=lambda worker: worker.pid)
+    return sorted(_living(_folder(home)), key=lambda worker: (worker.host, worker.pid))
 
 
 def _living(folder: Path) -> Iterator[WorkerPools]:
-    for path in folder.glob("*-*.json"):
-        try:
-            worker = WorkerPools.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError):
-            continue
-        if _lives(worker.pid):
-            yield worker
-        else:
-            path.unlink(missing_ok=True)
+    for path in folder.glob("*.json"):
+        with contextlib.suppress(OSError, ValidationError):  # gone, or written by another version
+            if text := _text_of_living(path):
+                yield WorkerPools.model_validate_json(text)
 
 
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _text_of_living(path: Path) -> str:
+    """What the holder of the file's lock wrote; empty, and the file removed, where nobody holds it."""
+    while True:
+        with path.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared, or two readers would look alive to each other
+            except BlockingIOError:
+                return file.read()
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                path.unlink(missing_ok=True)
+                return ""
+        # Its holder replaced it between our opening it and looking: the new one is held.
 
 
 def _folder(home: Path) -> Path:
