@@ -55,7 +55,6 @@ class Health:
         name = hashlib.sha256(urlsplit(url).netloc.encode()).hexdigest()[:16]  # one server, whatever the options
         verdict = self._read(name)
         if verdict is None or self._age_s(verdict) >= PROBE_EVERY_S:
-            self._folder.mkdir(parents=True, exist_ok=True)
             with _held(self._folder / f"{name}.lock") as held:
                 if held:
                     verdict = await self._probe(name, port)
@@ -93,7 +92,12 @@ class Health:
 @contextmanager
 def _held(path: Path) -> Iterator[bool]:
     """Whether this process has the lock for as long as the body runs; the kernel drops it with its holder."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:  # a home that takes no files: whoever cannot tell others that it asks must not ask
+        yield False
+        return
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

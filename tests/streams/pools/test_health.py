@@ -77,6 +77,13 @@ async def test_an_answer_that_never_comes_is_a_failure(tmp_path: Path) -> None:
     assert said == f"no answer to a health request in {PATIENCE_S:.0f} s"
 
 
+async def test_where_nothing_can_be_locked_nobody_is_asked_and_nobody_ill(tmp_path: Path) -> None:
+    (tmp_path / "health").write_text("where a folder should be, as on a disk that takes no files")
+    clock, port = SteppedClock(), Scripted(URL)
+    assert await Health(tmp_path, clock).ill(URL, port) == ""
+    assert port.probes == 0
+
+
 def _hold(lock: Path, locked: "multiprocessing.synchronize.Event", done: "multiprocessing.synchronize.Event") -> None:
     import fcntl
 
