@@ -39,6 +39,7 @@ class Member(Generic[P]):
     missed: int = 0
     """Lookups in a row that did not find it any more."""
     draining: bool = False
+    opening: bool = False
     ill: str = ""
     """What its health route said; empty: well, or not asked."""
     slow_until: float = 0.0
@@ -52,6 +53,11 @@ class Member(Generic[P]):
     """Of these, the calls that wait for the first of an answer, oldest first."""
     errors: int = 0
     last_error: str = ""
+
+    @property
+    def gone(self) -> bool:
+        """Whether it was removed and nobody needs its connection any more."""
+        return self.draining and not self.in_flight and not self.opening
 
     def state(self, now: float) -> tuple[State, str]:
         """The state for people, and why."""
@@ -169,6 +175,7 @@ class Call(Generic[P]):
         self.member.meter.answer(now, took_ms, self._baseline.relative(self.size, took_ms))
 
     def _succeed(self, now: float) -> None:
+        self.member.ill = ""  # an answer is the better proof
         if self.member.circuit.succeed(trial=self._trial):
             self.member.returns(now)
         self._trial = False

@@ -66,6 +66,8 @@ class Pool(Generic[P]):
         self._tasks: list[asyncio.Task[None]] = []
         self._opening = asyncio.Lock()
         self._said: dict[str, str] = {}
+        self._first: Member[P] | None = None
+        """The first that opened: what it serves, all must serve for as long as the pool is open, itself gone or not."""
         for instance in named:
             backend = build(plain(instance.url))  # a URL that cannot work is refused before anything is opened
             if instance not in self._names:
@@ -74,8 +76,9 @@ class Pool(Generic[P]):
     @property
     def first(self) -> P:
         """A port that stands for all: they are one model."""
-        usable = [member.port for member in self.roster.members if member.usable]
-        return usable[0] if usable else self._build(plain((self._names or [self.roster.members[0].instance])[0].url))
+        if self._first is not None:
+            return self._first.port
+        return self._build(plain((self._names or [self.roster.members[0].instance])[0].url))
 
     async def open(self) -> None:
         async with self._opening:
@@ -106,6 +109,7 @@ class Pool(Generic[P]):
         for member in self.roster.members:
             member.usable = False
             await member.port.close()
+        self._first = None
 
     async def check(self) -> str:
         """What each instance says. Raises what the first says that cannot work, where none of them can."""
@@ -143,12 +147,13 @@ class Pool(Generic[P]):
 
     async def _review(self) -> None:
         self.roster.review()
-        for member in [each for each in self.roster.members if each.draining and not each.in_flight]:
-            self.roster.members.remove(member)
+        for member in [each for each in self.roster.members if each.gone]:
             await member.port.close()
+            self.roster.members.remove(member)
+        said, self._said = self._said, {}
         for instance in self.roster.states():
             state = "open" if instance.state == "half-open" else instance.state
-            if self._said.get(instance.url, "closed") != state:
+            if said.get(instance.url, "closed") != state:
                 about = {"port": self.port, "instance": instance.url, "state": state, "reason": instance.why}
                 log.warning("instance", extra=about)
             self._said[instance.url] = state
@@ -193,9 +198,7 @@ class Pool(Generic[P]):
                     member.draining = member.missed >= MISSED
 
     async def _open_members(self) -> None:
-        now = self._around.clock.monotonic()
         due = [member for member in self.roster.members if not member.usable and not member.draining]
-        due = [member for member in due if member.circuit.state(now) != "open"]
         refused = await asyncio.gather(*(self._open_member(member) for member in due))
         problem = next((error for error in refused if error is not None), None)
         if problem is not None and not self._tasks:
@@ -203,6 +206,7 @@ class Pool(Generic[P]):
 
     async def _open_member(self, member: Member[P]) -> Poison | None:
         """Open one instance; what is wrong with it, where waiting will not help."""
+        member.opening = True
         try:
             await member.port.open()
             self._compare(member)
@@ -214,22 +218,21 @@ class Pool(Generic[P]):
             member.last_error = error.detail
             await member.port.close()  # the next attempt asks anew what it serves
             return error
+        finally:
+            member.opening = False
         member.usable = True
         return None
 
     def _compare(self, member: Member[P]) -> None:
-        """Raises Poison where it is another model than the others': their answers could not be mixed."""
-        mine = _identity(member.port)
-        for other in self.roster.members:
-            if other is member or not other.usable:
-                continue
-            theirs = _identity(other.port)
-            if mine != theirs:
-                raise Poison(
-                    "pool-mismatch",
-                    f"{self.port}: {member.instance.url} serves {mine}, {other.instance.url} serves {theirs}: "
-                    "all instances of a pool must serve the same model",
-                )
+        """Raises Poison where it is another model than the first's: their answers could not be mixed."""
+        first = self._first = self._first or member
+        mine, theirs = _identity(member.port), _identity(first.port)
+        if mine != theirs:
+            raise Poison(
+                "pool-mismatch",
+                f"{self.port}: {member.instance.url} serves {mine}, {first.instance.url} {theirs}: all instances of a "
+                "pool must serve the same model; start the workers anew to change it for all",
+            )
 
 
 def _ended(task: asyncio.Task[None]) -> None:

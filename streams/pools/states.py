@@ -118,7 +118,8 @@ def _text_of_living(path: Path) -> str:
     while True:
         with path.open() as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared, or two readers would look alive to each other
+                # Shared, or two readers would look alive to each other.
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return file.read()
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):

@@ -31,6 +31,8 @@ class Scripted:
         self.trouble: Exception | None = None
         self.closed_door: Exception | None = None
         """Raised by `open`."""
+        self.slow_door: asyncio.Event | None = None
+        """`open` waits for it."""
         self.break_after: int | None = None
         """Fragments after which a stream breaks off."""
         self.hold: asyncio.Event | None = None
@@ -43,6 +45,8 @@ class Scripted:
     async def open(self) -> None:
         if self.closed_door:
             raise self.closed_door
+        if self.slow_door:
+            await self.slow_door.wait()
         self.is_open = True
 
     async def close(self) -> None:

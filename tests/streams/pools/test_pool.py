@@ -297,3 +297,47 @@ async def test_where_all_are_ill_they_are_asked_all_the_same(scene: Scene) -> No
         await scene.clock.pass_time(2 * PROBE_EVERY_S)
         assert set(scene.states().values()) == {"excluded"}
         await scene.embed(5)
+
+
+async def test_instances_that_were_ill_and_answer_are_well(scene: Scene) -> None:
+    async with scene:
+        for instance in scene.by_url.values():
+            instance.ill = "no"
+        await scene.clock.pass_time(2 * PROBE_EVERY_S)
+        assert set(scene.states().values()) == {"excluded"}
+        for instance in scene.by_url.values():
+            instance.ill = ""
+        for _ in range(10):
+            await scene.embed(10)
+            await scene.clock.pass_time(1)
+        assert set(scene.states().values()) == {"closed"}
+
+
+async def test_what_comes_after_all_are_gone_must_serve_the_same_model(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, NAME)
+    scene.names.addresses = frozenset({"10.0.0.1"})
+    async with scene:
+        scene.build(SECOND).model = "m2"
+        scene.names.addresses = frozenset({"10.0.0.2"})
+        await scene.clock.pass_time(2 * RESOLVE_EVERY_S + 1)
+        await scene.clock.pass_time(2 * RESOLVE_EVERY_S)
+        assert scene.states() == {SECOND: "open"}
+        assert scene.embedder.model == "m1"
+        with pytest.raises(Transient, match=r"m2 with 2 dimensions, .*m1"):
+            await scene.embed()
+
+
+async def test_an_instance_that_leaves_while_it_is_opened_is_closed_after_that(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, NAME)
+    scene.names.addresses = frozenset({"10.0.0.1"})
+    async with scene:
+        slow = scene.build(SECOND)
+        slow.slow_door = asyncio.Event()
+        scene.names.addresses = frozenset({"10.0.0.1", "10.0.0.2"})
+        await scene.clock.pass_time(2 * RESOLVE_EVERY_S)
+        scene.names.addresses = frozenset({"10.0.0.1"})
+        await scene.clock.pass_time(3 * RESOLVE_EVERY_S)
+        slow.slow_door.set()
+        await scene.clock.pass_time(2)
+        assert not slow.is_open
+        assert scene.states() == {FIRST: "closed"}
