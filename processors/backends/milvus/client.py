@@ -50,6 +50,7 @@ class MilvusClient:
 
     async def open(self, database: str | None = None) -> None:
         """Connect to the database of the address, or to another one."""
+        await self.close()
         with pandas_deferred():
             import pymilvus
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs a traceback per failed attempt
@@ -84,6 +85,8 @@ class MilvusClient:
         """What pymilvus' `method` returns."""
         import grpc
 
+        if self._client is None:
+            raise Transient(f"the index at {self.uri} is not open")
         timeout_s = CALL_TIMEOUT_S if timeout_s is None else timeout_s
         about = f"milvus at {self.uri}: {method}"
         try:
