@@ -92,7 +92,9 @@ class TeiServer:
         self._seen: WeakSet[Any] = WeakSet()
         """Connections over which this server was the one that `_info` describes."""
         self._verified_at = 0.0
-        self._doubted = False
+        self._doubts = 0
+        """Reasons so far to ask who answers; those up to `_settled` are dealt with."""
+        self._settled = 0
         self._using = asyncio.Lock()
         self.permits = Permits()
 
@@ -125,20 +127,19 @@ class TeiServer:
 
     async def verify(self, *, now: bool = False) -> None:
         """Raise Transient where another model is served by now; asks where that may be so, or where told to."""
-        if not (now or self._stale()):
+        self._doubts += now
+        if not self._stale():
             return
         async with self._using:
-            if not (now or self._stale()):
+            if not self._stale():
                 return
-            known, self._doubted = self.info, False
-            try:
-                found = await self._described()
-                if (found.fingerprint, found.kind) != (known.fingerprint, known.kind):
-                    raise Misdeployed("model-replaced", self._replaced(known, found))
-            except Transient:
-                self._doubted = True
-                raise
+            known, doubts = self.info, self._doubts
+            found = await self._described()
+            if (found.fingerprint, found.kind) != (known.fingerprint, known.kind):
+                self._doubts += 1
+                raise Misdeployed("model-replaced", self._replaced(known, found))
             self._accept(found)
+            self._settled = doubts
 
     async def healthy(self) -> None:
         """Ask /health. Only for the one prober of a server: eight at once abort a busy TEI."""
@@ -154,7 +155,7 @@ class TeiServer:
         )
 
     def _stale(self) -> bool:
-        return self._doubted or asyncio.get_running_loop().time() - self._verified_at >= INFO_TTL_S
+        return self._doubts > self._settled or asyncio.get_running_loop().time() - self._verified_at >= INFO_TTL_S
 
     def _replaced(self, known: Info, found: Info) -> str:
         return (
@@ -189,7 +190,7 @@ class TeiServer:
         connection = response.extensions["network_stream"]
         if connection not in self._seen:
             self._seen.add(connection)
-            self._doubted |= path != "/info"
+            self._doubts += path != "/info"
         if response.status_code != 200 and method == "GET":
             raise self._http.refusal(response.status_code, response.headers, response.content)
         if response.status_code != 200:
@@ -223,7 +224,7 @@ class TeiServer:
             self.permits.refused(asyncio.get_running_loop().time())
             asked_s = refusal.retry_after_s
             return Transient(refusal.reason, retry_after_s=OVERLOADED_S if asked_s is None else asked_s)
-        self._doubted = True  # its limits may have changed
+        self._doubts += 1  # its limits may have changed
         return refusal
 
 

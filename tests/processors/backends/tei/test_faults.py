@@ -196,6 +196,22 @@ async def test_another_model_behind_the_same_address_is_noticed_on_the_first_new
         await kind.ask(port)
 
 
+async def test_a_doubt_about_the_model_outlives_the_call_that_had_it(kind: Kind) -> None:
+    good, slow = answer(kind.good), [0.1, *answer(kind.good)]
+    async with serving(kind, slow, slow, busy(500), good) as server, opened(kind, server.url) as port:
+        await asyncio.gather(kind.ask(port), kind.ask(port))  # two connections, whose model is known
+        with pytest.raises(Transient):
+            await kind.ask(port)
+        server.on("/info", HANG, answer(info(kind.pooling, model_id="org/other")))
+        asked = asyncio.ensure_future(kind.ask(port))
+        await asyncio.sleep(0.1)
+        asked.cancel()
+        with suppress(asyncio.CancelledError):
+            await asked
+        with pytest.raises(Transient, match="serves 'org/other"):
+            await kind.ask(port)
+
+
 async def test_every_request_says_whether_to_truncate_and_carries_the_key(kind: Kind) -> None:
     async with serving(kind, answer(kind.good)) as server, opened(kind, server.url, key="s3cret") as port:
         await kind.ask(port)
