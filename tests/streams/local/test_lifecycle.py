@@ -139,7 +139,7 @@ def test_the_commands_start_show_and_stop_it(small: Settings) -> None:
     assert down.stdout.startswith("stopped llm;")
     gone = headwater(small, "status", "--json")
     assert gone.returncode == 3
-    assert gone.stdout.strip() == '{"running": false}'
+    assert gone.stdout.strip() == '{"running": false, "pools": []}'
     assert headwater(small, "down").stdout == "nothing is running\n"
 
 
