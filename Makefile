@@ -8,8 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCKED := requirements/dev.lock requirements/models.lock requirements/bootstrap.lock requirements/build.lock
 CODE := schemas processors streams tests benchmarks
-# Optional real servers, see requirements/servers.sh
-SERVERS := milvus triton
+# Optional real servers, and the real Compose that checks docker-compose.yml; see requirements/servers.sh
+SERVERS := milvus triton compose
 # A Python of your own choice: make PYTHON=/path/to/python3.12 install
 PYTHON ?=
 

