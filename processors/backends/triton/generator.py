@@ -74,15 +74,19 @@ class TritonGenerator:
     async def generate(self, question: str, passages: Sequence[Passage]) -> AsyncGenerator[Fragment, None]:
         for share in (1, 2, 4, 8):
             prompt = self._template.render(question, passages, evidence_bytes=self._evidence_bytes // share)
+            begun = False
             try:
                 async with aclosing(self._stream(prompt)) as fragments:
                     async for fragment in fragments:
+                        begun = True
                         yield fragment
             except ModelFailed as error:
-                if error.too_long:
-                    continue
-                raise
-            return
+                if not error.too_long:
+                    raise
+                if begun:
+                    break
+            else:
+                return
         raise Poison("prompt-too-long", f"{self.model!r} has too small a context for this question: ask a shorter one")
 
     async def _stream(self, prompt: str) -> AsyncGenerator[Fragment, None]:

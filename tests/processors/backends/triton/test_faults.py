@@ -111,6 +111,18 @@ class TestStreams:
         with pytest.raises(Poison, match="prompt-too-long"):
             await answer(stumbling, "A too narrow one?")
 
+    async def test_an_answer_that_outgrows_the_context_is_not_begun_again(self, stumbling: TritonGenerator) -> None:
+        said = ""
+
+        async def listen() -> None:
+            nonlocal said
+            async for fragment in stumbling.generate("What grows too long?", evidence()):
+                said += fragment.text
+
+        with pytest.raises(Poison, match="prompt-too-long"):
+            await listen()
+        assert said.count("In") == 1
+
     @pytest.mark.parametrize("fault", [Fault(reset=True), Fault(black_hole=True)])
     async def test_a_connection_that_breaks_amid_the_answer_is_transient(self, triton: Triton, fault: Fault) -> None:
         async with FaultProxy("127.0.0.1", triton.port) as proxy:

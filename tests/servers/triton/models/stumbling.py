@@ -35,6 +35,9 @@ class TritonPythonModel(Streaming):
         if "without a text" in prompt:
             yield []
         yield [_text("18")]
+        if "grows too long" in prompt:
+            await asyncio.sleep(0.2)  # until what was said is on its way
+            raise RuntimeError("This model's maximum context length is 16 tokens")
         if "hang" in prompt:
             await asyncio.sleep(30)
         yield [_text("89.")]
