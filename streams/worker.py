@@ -240,6 +240,8 @@ async def _unless(stop: asyncio.Event, work: Awaitable[T]) -> T | None:
     finally:
         stopping.cancel()
         working.cancel()
+        # What it holds must not be closed while it still unwinds.
+        await asyncio.gather(stopping, working, return_exceptions=True)
 
 
 async def serve(settings: Settings, stages: Sequence[str], *, tracer: Tracer) -> int:

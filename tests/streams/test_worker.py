@@ -17,7 +17,7 @@ from opentelemetry.trace import NoOpTracer
 from processors.backends.milvus.index import MilvusIndex
 from streams import provisioning
 from streams.settings import Settings
-from streams.worker import ConfigError, Worker
+from streams.worker import ConfigError, Worker, _unless
 from tests.processors.happenings import embedded, slices
 
 pytestmark = pytest.mark.stack
@@ -114,3 +114,18 @@ async def test_a_worker_whose_model_is_not_the_collection_s_refuses_to_start(dep
     finally:
         await index.drop()
         await index.close()
+
+
+async def test_an_opening_that_is_stopped_has_unwound_before_anything_is_closed() -> None:
+    stop, unwound = asyncio.Event(), asyncio.Event()
+
+    async def opening() -> None:
+        try:
+            stop.set()
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            unwound.set()
+
+    assert await _unless(stop, opening()) is None
+    assert unwound.is_set()
