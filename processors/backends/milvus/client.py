@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import ssl
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -32,6 +33,9 @@ CREATION_POLLS, CREATION_POLL_S = 20, 0.1
 
 REFUSED_BY_CLIENT = frozenset({"ParamError", "DataNotMatchException", "DataTypeNotMatchException"})
 """Exceptions for what never left this process."""
+
+NOT_GRPC = re.compile(r"failed parsing http/2(?!.*http status (429|5))", re.IGNORECASE)
+"""Something that speaks HTTP/1, unless it says that it is a gateway whose server is busy or away."""
 
 Row = dict[str, Any]
 
@@ -131,7 +135,7 @@ class MilvusClient:
         ranker = self._pymilvus.WeightedRanker(0.0, 1.0, norm_score=False)
         options = {"output_fields": list(fields), **consistency}
         found = await self.call("hybrid_search", collection, requests, ranker, 2 * limit, **options)
-        return [{**hit["entity"], "id": hit["id"], "distance": hit["distance"]} for hit in found[0]]
+        return [{**hit["entity"], "id": hit["id"], "distance": hit["distance"]} for hit in self._hits(found)]
 
     async def dense_search(
         self,
@@ -148,7 +152,19 @@ class MilvusClient:
         near = {"metric_type": "COSINE", "params": search_parameters(index, limit)}
         options = {"anns_field": "dense", "search_params": near, "filter": expression, **consistency}
         found = await self.call("search", collection, [vector], limit=limit, output_fields=list(fields), **options)
-        return [{**hit["entity"], "id": hit["id"]} for hit in found[0]]
+        return [{**hit["entity"], "id": hit["id"]} for hit in self._hits(found)]
+
+    def _hits(self, found: Sequence[Any]) -> Any:
+        """Of the one search that was asked for."""
+        if len(found) != 1:
+            said = f"milvus at {self.uri}: gave {len(found)} results for one search"
+            raise Transient(f"{said}: is it Milvus, or what stands between?")
+        return found[0]
+
+    async def upsert(self, collection: str, rows: Sequence[Row]) -> None:
+        written = (await self.call("upsert", collection, rows))["upsert_count"]
+        if written != len(rows):
+            raise Transient(f"milvus at {self.uri}: upsert: took {written} of {len(rows)} rows: see the server's log")
 
     async def exists(self, collection: str) -> bool:
         return bool(await self.call("has_collection", collection))
@@ -254,6 +270,8 @@ def _of_transport(error: Any, about: str) -> Transient:
             return Misdeployed("unauthorized", f"{said}: correct index_token (USER:PASSWORD or an API key)")
         case "RESOURCE_EXHAUSTED":
             return Transient(f"{said}: the message is larger than the server takes, or it is overloaded")
+        case _ if NOT_GRPC.search(said):
+            return Misdeployed("bad-url", f"{said}: that is no Milvus; correct the index URL: port or server")
         case _:
             return Transient(f"{said}: is it running, and does the index URL name it?")
 

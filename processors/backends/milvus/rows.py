@@ -41,10 +41,12 @@ HEAD_FIELDS = (
 
 
 def chunk_rows(event: ChunksEmbedded, sets: Sets) -> list[Row]:
-    """One row per chunk of a slice. Poison where a text does not fit a field."""
+    """One row per chunk of a slice. Poison where a text does not fit a field, or a vector is none."""
     about = event.document
     document = document_key(about.tenant, about.document_id)
     vectors = np.frombuffer(event.vectors, dtype="<f4").reshape(-1, event.dimensions)
+    if not np.isfinite(vectors).all():  # Milvus Lite would store them
+        raise Poison("index-refused", "a vector holds NaN or infinity: embed the document again")
     same: Row = {
         "tenant": about.tenant,
         "document": document,

@@ -177,10 +177,10 @@ class MilvusStore:
 
     async def _upsert(self, collection: str, rows: Sequence[Row]) -> None:
         if not self.client.server.is_lite:
-            await self._call("upsert", collection, rows)
+            await self._guarded(lambda: self.client.upsert(collection, rows))
             return
         async with self._writing:
-            await self._call("upsert", collection, rows)
+            await self._guarded(lambda: self.client.upsert(collection, rows))
             self._unflushed += len(rows)
             self._wrote = True
             if self._unflushed >= FLUSH_ROWS:

@@ -150,7 +150,8 @@ class TritonModel:
     def _arrays(self, result: Any, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
         try:
             found = {name: result.as_numpy(name) for name in outputs}
-        except (ValueError, TypeError, struct.error) as error:
+        # The client hands on None for what is no message, and fails at it by AttributeError.
+        except (AttributeError, ValueError, TypeError, struct.error) as error:
             raise Misdeployed("bad-answer", f"{self.url} sent an output that cannot be read: {error}") from error
         return {name: array for name, array in found.items() if array is not None}
 

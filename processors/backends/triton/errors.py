@@ -12,7 +12,8 @@ PEER_NAME = re.compile(r"peer name \S+ is not in peer certificate|hostname verif
 RESTRICTED = re.compile(r"protocol is restricted, expecting header '([^']+)'", re.IGNORECASE)
 GONE = re.compile(r"unknown model|is not found|is not ready|no available versions|not at ready state", re.IGNORECASE)
 CONTROL = re.compile(r"explicit model load", re.IGNORECASE)
-NOT_GRPC = re.compile(r"failed parsing http/2|http1\.x server", re.IGNORECASE)
+NOT_GRPC = re.compile(r"failed parsing http/2(?!.*http status (429|5))", re.IGNORECASE)
+"""Something that speaks HTTP/1, unless it says that it is a gateway whose server is busy or away."""
 BUSY = re.compile(r"exceeds? maximum queue size|request timeout expired", re.IGNORECASE)
 TOO_LONG = re.compile(
     r"too long|longer than the maximum|\b(context|input|model|sequence) length|\bexceeds?\b.{0,40}\b(context|max_\w+)",

@@ -30,6 +30,8 @@ SECURE = TritonUrl.parse("triton+grpcs://models:8001/m", setting="embedder")[0]
         ("UNAVAILABLE", "This protocol is restricted, expecting header 'x-key'", "unauthorized", "token_header=x-key"),
         ("UNAVAILABLE", "explicit model load / unload is not allowed", "model-control", "remove load=true"),
         ("UNIMPLEMENTED", "Method not found!", "bad-url", "no Triton"),
+        ("UNAVAILABLE", "Failed parsing HTTP/2 (Expected SETTINGS frame as the first frame)", "bad-url", "no Triton"),
+        ("UNAVAILABLE", "Failed parsing HTTP/2 (Expected ...) (HTTP status 503)", None, "is the server running"),
         ("CANCELLED", "CANCELLED", None, "server's log"),
         ("INTERNAL", "in ensemble 'm', out of memory", "model-failed", "server's log"),
         ("INVALID_ARGUMENT", "unexpected shape for input 'text'", "model-failed", "server's log"),
