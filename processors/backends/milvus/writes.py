@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from processors.backends.milvus.client import Row
-from processors.errors import Poison
+from processors.errors import Poison, Transient
 
 MAX_ROWS = 512
 """In a write: some 3 MB with 1,024 dimensions. More gain little, and hold up the loop while they are encoded."""
@@ -76,7 +76,10 @@ class GatheredWrites:
         together = {row["id"]: row for waiting in batch for row in waiting.rows}
         attempt = asyncio.ensure_future(self._upsert(list(together.values())))
         await asyncio.wait([attempt])
-        error = attempt.exception()
+        if attempt.cancelled():  # by gRPC, which does so where it gives up a call
+            error: BaseException | None = Transient("the client gave up a write: is Milvus running?")
+        else:
+            error = attempt.exception()
         if isinstance(error, Poison) and len(batch) > 1:
             for waiting in batch:
                 await self._write([waiting])

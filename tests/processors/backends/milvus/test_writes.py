@@ -134,3 +134,19 @@ async def test_closing_ends_what_waits_and_finishes_what_is_under_way() -> None:
     with pytest.raises(asyncio.CancelledError):
         await second
     await writes.close()
+
+
+async def test_a_write_that_the_client_gives_up_strands_nobody() -> None:
+    given_up = [True]
+
+    async def upsert(rows: Sequence[Row]) -> None:
+        if given_up:
+            given_up.clear()
+            raise asyncio.CancelledError
+
+    writes = GatheredWrites(upsert, at_once=1)
+    async with asyncio.timeout(10):
+        with pytest.raises(Transient, match="gave up"):
+            await writes.add([row("a")])
+        await writes.add([row("a")])
+        await writes.close()
