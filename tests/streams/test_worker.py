@@ -127,5 +127,5 @@ async def test_an_opening_that_is_stopped_has_unwound_before_anything_is_closed(
             await asyncio.sleep(0)
             unwound.set()
 
-    assert await _unless(stop, opening()) is None
+    await _unless(stop, opening())
     assert unwound.is_set()
