@@ -1,5 +1,6 @@
 """Answers from language models on Triton servers, in the dialect that the model's metadata shows."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
@@ -21,6 +22,8 @@ from schemas import AnswerMode, Passage
 
 OPTIONS = {"evidence_bytes": 1_600, "max_tokens": 128}
 """About 400 tokens of English in, and about 100 words out."""
+STOP_TIMEOUT_S = 5.0
+"""Whoever left waits for no server that hangs; one that works answers at once."""
 
 
 class TritonGenerator:
@@ -115,10 +118,10 @@ class TritonGenerator:
         """Tell the step of an ensemble that generates: Triton looks for cancellation between the steps only."""
         if self._stoppable is None:
             return
-        with suppress(Transient):  # the caller has gone; the generation then ends by itself
+        with suppress(Transient, TimeoutError):  # the caller has gone; the generation then ends by itself
             step = self._stoppable
             stopping = self._triton.stream(stop_inputs(step), [], request_id=request_id, model=step.name)
-            async with aclosing(stopping):
+            async with asyncio.timeout(STOP_TIMEOUT_S), aclosing(stopping):
                 async for _ in stopping:
                     pass
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from processors.backends.triton.client import ANSWER_TIMEOUT_S
 from processors.backends.triton.generator import TritonGenerator
 from processors.backends.triton.models import TritonEmbedder, TritonReranker
 from processors.errors import Poison, Transient
@@ -122,6 +123,17 @@ class TestStreams:
         with pytest.raises(Poison, match="prompt-too-long"):
             await listen()
         assert said.count("In") == 1
+
+    async def test_whoever_leaves_waits_for_no_server_that_hangs(self, triton: Triton) -> None:
+        async with (
+            FaultProxy("127.0.0.1", triton.port) as proxy,
+            opened(TritonGenerator(f"triton+grpc://{proxy.address}/ensemble")) as generator,
+        ):
+            fragments = generator.generate(ASKED, evidence())
+            await anext(fragments)
+            proxy.fault = Fault(black_hole=True)
+            async with asyncio.timeout(ANSWER_TIMEOUT_S / 2):
+                await fragments.aclose()
 
     @pytest.mark.parametrize("fault", [Fault(reset=True), Fault(black_hole=True)])
     async def test_a_connection_that_breaks_amid_the_answer_is_transient(self, triton: Triton, fault: Fault) -> None:
