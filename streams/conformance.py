@@ -5,7 +5,7 @@ import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Literal, Protocol, assert_never, get_args, runtime_checkable
 from urllib.parse import urlsplit, urlunsplit
 
@@ -72,9 +72,8 @@ class Subject(ABC):
     async def measured(self) -> Facts:
         """Names and sizes, and medians of a few single calls in ms."""
 
-    async def close(self) -> None:
-        """Leave nothing behind."""
-        await self.backend.close()
+    async def clear(self) -> None:  # noqa: B027 - most leave nothing
+        """Remove what the checks left on the server."""
 
 
 class EmbedderSubject(Subject):
@@ -137,12 +136,9 @@ class IndexSubject(Subject):
         nobody, nothing = Tenant("contract-nobody"), DocumentId("nothing")
         return {"one_read_ms": await _median_ms(lambda: self.backend.head(nobody, nothing))}
 
-    async def close(self) -> None:
-        try:
-            if isinstance(self.backend, Disposable):
-                await self.backend.drop()
-        finally:
-            await super().close()
+    async def clear(self) -> None:
+        if isinstance(self.backend, Disposable):
+            await self.backend.drop()
 
 
 @asynccontextmanager
@@ -153,20 +149,20 @@ async def opened(settings: Settings, url: str, port: PortName | None, secret: st
     """
     refused: dict[PortName, str] = {}
     for name in (port,) if port else candidates(url):
-        try:
-            subject = _subject(settings, url, name, secret)
-            await subject.backend.open()
-            subject.says = await subject.backend.check()
-        except (Poison, UnknownBackend) as error:
-            if port or len(candidates(url)) == 1:
-                raise
-            refused[name] = error.detail if isinstance(error, Poison) else str(error)
-            continue
-        try:
+        async with AsyncExitStack() as leaving:
+            try:
+                subject = _subject(settings, url, name, secret)
+                leaving.push_async_callback(subject.backend.close)
+                await subject.backend.open()
+                subject.says = await subject.backend.check()
+            except (Poison, UnknownBackend) as error:
+                if port or len(candidates(url)) == 1:
+                    raise
+                refused[name] = error.detail if isinstance(error, Poison) else str(error)
+                continue
+            leaving.push_async_callback(subject.clear)
             yield subject
-        finally:
-            await subject.close()
-        return
+            return
     said = "; ".join(f"as {name}: {detail}" for name, detail in refused.items())
     raise NotGuessed(f"{url!r} opens as no port ({said})")
 
