@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, SecretStr, Tag
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from processors.chunking import ChunkingRules
@@ -34,6 +34,14 @@ class Instance(BaseModel):
     """It gets calls while no instance of a lower tier can take them."""
 
 
+def _listed(value: object) -> object:
+    """The value, unless somebody meant several instances and wrote them in another way."""
+    alone = isinstance(value, str) and not value.startswith(("[", "{")) and value.count("://") < 2
+    if not alone and not isinstance(value, list | tuple):
+        raise ValueError('give a URL, or several as a list: ["tei+http://a:8080", {"url": "tei+http://b:8080"}]')
+    return value
+
+
 def _kind(value: object) -> str:
     return "list" if isinstance(value, list | tuple) else "url"
 
@@ -57,6 +65,7 @@ Instances = Annotated[
         Tag("list"),
     ],
     Discriminator(_kind),
+    BeforeValidator(_listed),
     AfterValidator(_distinct),
 ]
 """A URL, or a list of URLs and of tables with `url`, `weight` and `tier`: a pool."""

@@ -1,6 +1,7 @@
 """Effective settings of a command: flags, then `HEADWATER_*` variables, then `headwater.toml`, then defaults."""
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 SETTINGS_FILE = Path("headwater.toml")
 PREFIX = "HEADWATER_"
+
+_TAGS = re.compile(r"\.(list(?=\.\d)|instance)(?=\.|$)")
+"""Steps of a path that pydantic adds for the alternatives of `Instances`, and nobody wrote."""
 
 flags: ContextVar[Mapping[str, object]] = ContextVar("flags", default=MappingProxyType({}))
 """Global options of this invocation, by the setting that they override."""
@@ -67,10 +71,11 @@ def _problem(error: "ValidationError") -> str:
 
     first = error.errors(include_url=False)[0]
     path = [str(part) for part in first["loc"]]
-    source = source_of(path[0]) if path else str(SETTINGS_FILE)
-    setting = ".".join(path)
+    known = bool(path) and path[0] in Settings.model_fields
+    source = source_of(path[0]) if known else str(SETTINGS_FILE)
+    setting = _TAGS.sub("", ".".join(path))
     if first["type"] == "extra_forbidden":
-        return f"{setting!r} (from {SETTINGS_FILE}) is no setting; `headwater config` lists them"
+        return f"{setting!r} (from {source}) is no setting; `headwater config` lists them"
     is_secret = path and "Secret" in str(Settings.model_fields[path[0]].annotation)
     value = "" if is_secret else f" is {first['input']!r}"
-    return f"setting {setting!r} (from {source}){value}: {first['msg']}"
+    return f"setting {setting!r} (from {source}){value}: {first['msg'].removeprefix('Value error, ')}"

@@ -66,6 +66,12 @@ def test_wrong_usage_exits_with_2_and_says_what(run: Run, arguments: list[str]) 
         ("HEADWATER_WINDOW_EVENTS", "many", "'window_events' (from HEADWATER_WINDOW_EVENTS) is 'many'"),
         ("HEADWATER_KAFKA_OPTIONS", "not json", "kafka_options"),
         ("HEADWATER_LOCAL__KAFKA_PORT", "99999", "'local.kafka_port'"),
+        ("HEADWATER_EMBEDDER", "tei+http://a:1,tei+http://b:1", "give a URL, or several as a list"),
+        ("HEADWATER_EMBEDDER", '["tei+http://a:1"', "give a URL, or several as a list"),
+        ("HEADWATER_EMBEDDER", '{"url": "tei+http://a:1"}', "give a URL, or several as a list"),
+        ("HEADWATER_EMBEDDER", "[]", "[]: an empty list"),
+        ("HEADWATER_EMBEDDER", '[{"url": "x", "wieght": 2}]', "'embedder.0.wieght' (from HEADWATER_EMBEDDER) is no"),
+        ("HEADWATER_EMBEDDER", '[{"weight": 2}]', "'embedder.0.url'"),
         ("HEADWATER_LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
     ],
 )
