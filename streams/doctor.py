@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from processors.errors import Poison, Transient
@@ -40,10 +40,12 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     if broker.ok:
         yield await asyncio.to_thread(_topics, settings)
     backends = Backends(settings)
-    well = set()
+    well, faults = set(), dict[str, Finding]()
     for name, choose in _ports(backends).items():
         finding = await _port(name, choose, _remedy(settings, name))
         well |= {name} if finding.ok else set()
+        if not finding.ok and (first := faults.setdefault(finding.said, finding)) is not finding:
+            finding = replace(first, about=name, said=f"the same as with {first.about!r} above")
         yield finding
     if {"embedder", "index"} <= well:
         remedy = _remedy(settings, "embedder")
@@ -108,8 +110,8 @@ def _ports(backends: Backends) -> dict[str, Callable[[], Port]]:
         "embedder": lambda: backends.embedder,
         "index": lambda: backends.index,
         "reranker": lambda: backends.reranker,
-        "extractive answers": lambda: backends.generators["extractive"],
         "generative answers": lambda: backends.generators["generative"],
+        "extractive answers": lambda: backends.generators["extractive"],
     }
 
 

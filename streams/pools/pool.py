@@ -120,8 +120,9 @@ class Pool(Generic[P]):
         for error in failed:
             if len(failed) == len(found) or not isinstance(error, Transient):
                 raise error
-        said = " | ".join(str(each) for each in found)
-        return f"{len(found) - len(failed)} of {len(self.roster.members)} instances: {said}"
+        away = [member for member in self.roster.members if not member.usable]
+        said = [str(each) for each in found] + [f"away: {each.instance.url}: {each.last_error}" for each in away]
+        return f"{len(found) - len(failed)} of {len(self.roster.members)} instances: {' | '.join(said)}"
 
     async def run(self, size: int, work: Callable[[P], Awaitable[T]]) -> T:
         """What `work` makes of the port of one instance; where that cannot work now, of another one's."""

@@ -27,6 +27,8 @@ async def test_without_a_stack_each_finding_says_what_to_do(tmp_path: Path) -> N
         assert not findings[about].ok
         assert findings[about].remedy
     assert "'nonsense://x'" in findings["embedder"].said
+    assert findings["reranker"].said == "the same as with 'embedder' above"
+    assert findings["reranker"].remedy == findings["embedder"].remedy
     assert "topics" not in findings
 
 

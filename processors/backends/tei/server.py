@@ -17,6 +17,8 @@ Kind = Literal["embedding", "sparse embedding", "reranker", "classifier"]
 
 ANSWER_TIMEOUT_S = 60.0
 """A full server's queue of 512 texts of 256 tokens takes 7 s on two cores."""
+INFO_TIMEOUT_S = 10.0
+"""/info takes no permit and no model: a server that is silent for so long hangs, however much it has to do."""
 KEEPALIVE_S = 30.0
 """TEI hangs up on nobody; proxies do after a minute. A new connection costs a question a second request, for /info."""
 INFO_TTL_S = 10.0
@@ -177,7 +179,7 @@ class TeiServer:
         self._verified_at = asyncio.get_running_loop().time()
 
     async def _described(self) -> Info:
-        answer = await self._request("GET", "/info")
+        answer = await self._request("GET", "/info", timeout=min(self._timeout_s, INFO_TIMEOUT_S))
         try:
             return Info.parse(answer)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
