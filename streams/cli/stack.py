@@ -96,6 +96,10 @@ def _join(settings: "Settings", workers: bool) -> None:
         raise CommandError(f"already running, but without {', '.join(failed)}: `headwater down` and `headwater up`")
     without = "" if seen.workers or not workers else " without workers (for those: `headwater down`, `headwater up`)"
     typer.echo(f"already running{without} for {_ago(seen.started)} (supervisor pid {seen.pid})")
+    if others := [name for name, mark in state.marks(settings).items() if seen.settings.get(name, mark) != mark]:
+        typer.echo(
+            f"it was started with another {', '.join(others)}: `headwater down` and `headwater up` bring in yours"
+        )
 
 
 def down() -> None:

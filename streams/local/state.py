@@ -1,6 +1,8 @@
 """What the supervisor says about itself: a lock that it holds while it lives, and a state file that others read."""
 
 import fcntl
+import hashlib
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -11,8 +13,11 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 
 from streams.local.errors import AlreadyRunning
+from streams.settings import Settings
 
 Phase = Literal["starting", "ready", "stopping", "failed"]
+UNMARKED = {"home", "ca_file", "tenant", "kafka"}
+"""Paths that may be relative, what only commands read, and what is compared by itself."""
 PartPhase = Literal["waiting", "starting", "ready", "restarting", "failed", "stopped"]
 
 
@@ -42,6 +47,8 @@ class StackState(BaseModel):
     """Bootstrap servers of the broker that the stack uses."""
     workers: bool
     parts: dict[str, PartState]
+    settings: dict[str, str] = {}
+    """The `marks` of those that it was started with; none: an older version started it."""
     detail: str = ""
 
     def write(self, home: Path) -> None:
@@ -49,6 +56,12 @@ class StackState(BaseModel):
         scratch = home / ".stack.json"
         scratch.write_text(self.model_dump_json(indent=2) + "\n")
         scratch.replace(home / "stack.json")
+
+
+def marks(settings: Settings) -> dict[str, str]:
+    """A short digest of each setting, to tell which have changed; of secrets, whether there is one."""
+    values = settings.model_dump(mode="json", exclude=UNMARKED)
+    return {name: hashlib.sha256(json.dumps(value).encode()).hexdigest()[:8] for name, value in values.items()}
 
 
 def read(home: Path) -> StackState | None:

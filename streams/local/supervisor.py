@@ -92,7 +92,13 @@ async def supervise(settings: Settings, *, workers: bool) -> int:
     parts = parts_of(settings, workers=workers)
     states = {part.name: PartState(name=part.name, port=part.port) for part in parts}
     board = StackState(
-        phase="starting", pid=os.getpid(), started=time.time(), kafka=settings.kafka_url, workers=workers, parts=states
+        phase="starting",
+        pid=os.getpid(),
+        started=time.time(),
+        kafka=settings.kafka_url,
+        workers=workers,
+        parts=states,
+        settings=state.marks(settings),
     )
     with state.exclusive(home):
         board.write(home)

@@ -132,6 +132,9 @@ def test_the_commands_start_show_and_stop_it(small: Settings) -> None:
     again = headwater(small, "up", "--no-workers")
     assert again.returncode == 0
     assert again.stdout.startswith("already running")
+    assert "started with another" not in again.stdout
+    changed = headwater(small.model_copy(update={"embedder": "tei+http://127.0.0.1:1"}), "up", "--no-workers")
+    assert "started with another embedder: `headwater down` and `headwater up`" in changed.stdout
     status = headwater(small, "status")
     assert status.returncode == 0
     assert str(small.local.llm_port) in status.stdout
