@@ -59,7 +59,7 @@ class LimitedGenerator:
             retry_after_s = max(1.0, round(self._mean_s, 1))
             raise Interrupted(
                 OVERLOADED,
-                f"{self.under_way} answers are being generated, as many as this worker takes: ask again a little later",
+                f"answers under way: {self.under_way}, and this worker takes no more: ask again a little later",
                 retry_after_s=retry_after_s,
             )
         self.under_way += 1

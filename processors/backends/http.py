@@ -81,7 +81,7 @@ class HttpServer:
             raise Poison("bad-url", f"{setting}: no host and port in it; write {_scheme(url)}://host:port")
         if unknown := [name for name in options if name not in known]:
             listed = ", ".join(known) or "none"
-            raise Poison("bad-url", f"{setting}: {host!r} has no option {unknown[0]!r}; known: {listed}")
+            raise Poison("bad-url", f"{setting}: {parts.netloc!r} has no option {unknown[0]!r}; known: {listed}")
         if not key.isascii() or not key.isprintable():
             raise Poison("bad-key", f"{setting}_key: no HTTP header can carry it: a line end or accent crept in")
         base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"

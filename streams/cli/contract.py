@@ -35,10 +35,11 @@ def contract(
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
-    """Run the checks that every backend must pass against a server; exit code 1 where one fails.
+    """Run the checks that every backend must pass against a server.
 
-    Certificates and keys come from the settings, as for a worker. The checks run one after another and are no load
-    test. An index is tried in collections of its own, which are dropped at the end.
+    Exit code 0: all passed; 1: one did not; 2: the arguments are wrong; 3: the server is away. Certificates and keys
+    come from the settings, as for a worker. The checks run one after another and are no load test. An index is tried
+    in collections of its own, which are dropped at the end.
     """
     asyncio.run(_run(url, _port(port), _secret(key_env), quiet=as_json))
 

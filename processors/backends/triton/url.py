@@ -43,7 +43,7 @@ class TritonUrl:
             raise Poison("bad-url", f"{setting}: host, port or model is missing or wrong; write {FORM}")
         if unknown := [name for name in options if name not in (*COMMON, *known)]:
             listed = ", ".join((*COMMON, *known))
-            raise Poison("bad-url", f"{setting}: {host!r} has no option {unknown[0]!r}; known: {listed}")
+            raise Poison("bad-url", f"{setting}: {parts.netloc!r} has no option {unknown[0]!r}; known: {listed}")
         load, header = options.pop("load", "false"), options.pop("token_header", "")
         if header and not HEADER.fullmatch(header.lower()):
             raise Poison("bad-url", f"{setting}: token_header={header!r} is no name of a header")
