@@ -59,12 +59,10 @@ class Meter:
 
     def answer(self, now: float, took_ms: float, relative: float) -> None:
         """A call was answered; `relative` is its time as a multiple of the pool's for such calls."""
-        if self.ewma_ms is None:
-            self.ewma_ms, self._slowness = took_ms, relative
-        else:
-            step = max(MIN_STEP, 1 - math.exp((self.answered_at - now) / SMOOTH_S))
-            self.ewma_ms += step * (took_ms - self.ewma_ms)
-            self._slowness += step * (min(relative, MAX_SLOWNESS) - self._slowness)
+        before_ms = took_ms if self.ewma_ms is None else self.ewma_ms
+        step = max(MIN_STEP, 1 - math.exp((self.answered_at - now) / SMOOTH_S))  # the first one is the average
+        self.ewma_ms = before_ms + step * (took_ms - before_ms)
+        self._slowness += step * (min(relative, MAX_SLOWNESS) - self._slowness)
         self.answered_at = now
         self._samples.append((now, took_ms, relative))
 

@@ -75,3 +75,10 @@ def test_the_baseline_stays_within_what_was_seen(took: list[float]) -> None:
     expected = baseline.expected_ms(10)
     assert expected is not None
     assert min(took) * 0.999 <= expected <= max(took) * 1.001
+
+
+def test_a_first_answer_of_a_server_that_still_loads_is_forgiven_in_time() -> None:
+    meter = Meter()
+    meter.answer(0, 60_000, 1_200)
+    assert meter.slowness(0) == MAX_SLOWNESS
+    assert meter.ewma_ms == 60_000
