@@ -39,7 +39,8 @@ class MilvusAddress:
         if not host or len(path) > 2 or not all(NAME.fullmatch(part) for part in path):
             raise Poison("bad-url", f"index {url!r}: write {FORM}; names consist of letters, digits and underscores")
         if unknown := [name for name in options if name not in OPTIONS]:
-            raise Poison("bad-url", f"index: {parts.netloc!r} has no option {unknown[0]!r}; known: {', '.join(OPTIONS)}")
+            listed = ", ".join(OPTIONS)
+            raise Poison("bad-url", f"index: {parts.netloc!r} has no option {unknown[0]!r}; known: {listed}")
         return cls(
             uri=f"{parts.scheme}://{parts.netloc}",
             database=path[0] if len(path) == 2 else "",
