@@ -46,7 +46,6 @@ class MilvusProvisioner:
             there = await self._client.call("list_databases")
             self._no_database = bool(self._client.database) and self._client.database not in there
             if self._client.database and not self._no_database:
-                await self._client.close()
                 await self._client.open()
 
     async def close(self) -> None:
@@ -77,7 +76,6 @@ class MilvusProvisioner:
         todo = [change for change in plan.changes if change.how in hows]
         if any(change.what == "database" for change in todo):
             await self._client.call("create_database", self._client.database)
-            await self._client.close()
             await self._client.open()
             self._no_database = False
         for change in todo:

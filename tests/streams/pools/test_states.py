@@ -76,7 +76,7 @@ def test_a_worker_that_was_killed_is_not_shown_though_its_children_live(tmp_path
         f"board = Board(pathlib.Path({str(tmp_path)!r}))\n"
         "board.show('embedder', list)\n"
         "board.write()\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=sys.stdin)\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import sys; sys.stdin.read()'], stdin=sys.stdin)\n"
         "print(child.pid, flush=True)\n"
         "child.wait()\n"
     )
