@@ -17,7 +17,7 @@ class Poison(Exception):
 class Transient(Exception):
     """A service cannot work right now: the same event is tried again, in place.
 
-    `retry_after_s` is the delay that the service asked for, if it did.
+    `retry_after_s` says that it works and is busy: the delay that it asked for, or a short one where it asked for none.
     """
 
     def __init__(self, reason: str, *, retry_after_s: float | None = None) -> None:

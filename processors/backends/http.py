@@ -18,6 +18,9 @@ CONNECT_TIMEOUT_S = 5.0
 KEEPALIVE_S = 2.0
 """An idle connection is dropped before the server (llama.cpp: 5 s) drops it under us."""
 MAX_CONNECTIONS = 256
+BUSY_S = 0.5
+"""Until a server that is busy, and asks for no time, is asked again: TEI on a CPU takes as long for 32 short texts.
+With no time at all it would look broken to a pool, and waiting for it in vain would look like an outage to a caller."""
 SAID_CHARS = 300
 
 # OpenSSL's verdicts on a certificate: https://docs.openssl.org/3.0/man1/openssl-verification-options/
@@ -158,9 +161,11 @@ class HttpServer:
         said = f"{self.base} answers {status}{self.said(body)}"
         if status in (401, 403):
             return Misdeployed("unauthorized", f"{said}; set {self.setting}_key to a key that is valid", status=status)
-        if status in (408, 425, 429) or (status >= 500 and status != 501):
-            remedy = "it has too much to do" if status == 429 else "see the server's log"
-            return Transient(f"{said}; {remedy}", retry_after_s=retry_after_s(headers))
+        asked_s = retry_after_s(headers)
+        if status == 429:
+            return Transient(f"{said}; it has too much to do", retry_after_s=BUSY_S if asked_s is None else asked_s)
+        if status in (408, 425) or (status >= 500 and status != 501):
+            return Transient(f"{said}; see the server's log", retry_after_s=asked_s)
         if 300 <= status < 400 or status in (404, 405, 501) or is_html(headers, body):
             return Misdeployed("bad-url", f"{said}; correct {self.setting}: path, port or server", status=status)
         remedy = f"check {self.setting}, its options, and the server's log"

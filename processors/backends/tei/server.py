@@ -24,8 +24,6 @@ KEEPALIVE_S = 30.0
 INFO_TTL_S = 10.0
 """/info is read again after so long, or when a connection is new: a server cannot change its model in between unless
 something stands before it."""
-OVERLOADED_S = 0.5
-"""Until permits may be free again, for TEI sends no Retry-After: about a list of 32 short texts on a CPU."""
 SPLADE = "splade"
 CHARS_PER_TOKEN = 250
 """TEI reads so many characters for each token that the model takes, and no more."""
@@ -224,8 +222,7 @@ class TeiServer:
         refusal = self._http.refusal(status, response.headers, said.encode() or body)
         if error_type == "Overloaded" or status == 429:
             self.permits.refused(asyncio.get_running_loop().time())
-            asked_s = refusal.retry_after_s
-            return Transient(refusal.reason, retry_after_s=OVERLOADED_S if asked_s is None else asked_s)
+            return refusal
         self._doubts += 1  # its limits may have changed
         return refusal
 

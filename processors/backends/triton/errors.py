@@ -2,7 +2,7 @@
 
 import re
 
-from processors.backends.http import Misdeployed
+from processors.backends.http import BUSY_S, Misdeployed
 from processors.backends.triton.url import TritonUrl
 from processors.errors import Transient
 
@@ -51,7 +51,7 @@ def _said(url: TritonUrl, code: str, message: str) -> Transient | None:
     if GONE.search(message) or code == "NOT_FOUND":
         return Misdeployed("model-not-ready", f"{url}: {said}; load the model, or see the server's log")
     if BUSY.search(message) or code == "RESOURCE_EXHAUSTED":
-        return Transient(f"{url} has too much to do: {said}")
+        return Transient(f"{url} has too much to do: {said}", retry_after_s=BUSY_S)
     return None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from processors.backends.http import HttpServer, Misdeployed, at_start, retry_after_s
+from processors.backends.http import BUSY_S, HttpServer, Misdeployed, at_start, retry_after_s
 from processors.errors import Poison, Transient
 from tests.servers import faults
 from tests.servers.certificates import Authority
@@ -63,7 +63,7 @@ async def test_a_refused_connection_says_to_start_the_server_or_correct_its_addr
 @pytest.mark.parametrize(
     ("reply", "wait_s"),
     [
-        (busy(), None),
+        (busy(), BUSY_S),
         (busy(retry_after="7"), 7.0),
         (busy(503, retry_after="0.5"), 0.5),
         (busy(503, retry_after="soon"), None),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from processors.backends.http import BUSY_S
 from processors.backends.openai.generator import OpenAIGenerator
 from processors.errors import Poison, Transient
 from tests.processors.backends.openai.scripted import (
@@ -27,7 +28,7 @@ from tests.servers.proxy import FaultProxy
 @pytest.mark.parametrize(
     ("reply", "wait_s"),
     [
-        (busy(), None),
+        (busy(), BUSY_S),
         (busy(retry_after="7"), 7.0),
         (busy(503, retry_after="Sat, 21 Nov 1998 10:00:30 GMT"), 0.0),
         (busy(503, retry_after="soon", body={"error": {"message": "Loading model"}}), None),

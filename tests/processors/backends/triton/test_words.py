@@ -45,6 +45,7 @@ def test_each_status_names_the_server_and_the_remedy(
     assert error.reason.startswith("triton+grpc://models:8001/m")
     assert remedy in error.reason
     assert (error.code if isinstance(error, Misdeployed) else None) == code
+    assert (error.retry_after_s is not None) == (remedy == "too much to do")  # busy is not broken
 
 
 @pytest.mark.parametrize(
