@@ -19,8 +19,9 @@ def lags(settings: Settings) -> Mapping[str, int | None]:
     admin = AdminClient(settings.kafka_config | {"log_level": 0})
     prefix = f"{settings.topic_prefix}headwater-"
     try:
-        committed = {}
-        for name in _groups(settings):  # a request may name only one group
+        there = _existing(admin)
+        committed: dict[str, Sequence[Any]] = dict.fromkeys(_groups(settings), ())
+        for name in filter(lambda name: prefix + name in there, committed):  # a request may name only one group
             (future,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(prefix + name)]).values()
             committed[name] = future.result(TIMEOUT_S).topic_partitions
         topics = {each.topic for partitions in committed.values() for each in partitions}
@@ -34,6 +35,19 @@ def _groups(settings: Settings) -> Sequence[str]:
     """The segments of the settings: groups of a former segmentation fall behind for ever and tell nobody anything."""
     parts = [*settings.ingest_segments.split("|"), *settings.query_segments.split("|")]
     return sorted("-".join(stage.strip() for stage in part.split("+")) for part in parts)
+
+
+def _existing(admin: Any) -> Collection[str]:
+    """All groups. To ask a broker that is still loading a group for its offsets ends the process: librdkafka crashes.
+
+    Raises KafkaException while the broker loads them.
+    """
+    from confluent_kafka import KafkaException
+
+    listed = admin.list_consumer_groups(request_timeout=TIMEOUT_S).result(2 * TIMEOUT_S)
+    for error in listed.errors:
+        raise KafkaException(error)
+    return {group.group_id for group in listed.valid}
 
 
 def _waiting(committed: Sequence[Any], first: Offsets, ends: Offsets) -> int:
