@@ -131,14 +131,14 @@ class OpenAIServer:
         with self.http.translated():
             async with self._client.stream(method, (base or self.http.base) + path, **parts) as response:
                 if response.status_code != 200:
-                    raise self._refusal(response.status_code, response.headers, await response.aread())
+                    raise self._refusal(method, response.status_code, response.headers, await response.aread())
                 if is_html(response.headers, b""):
                     raise self.http.nonsense("with a page for people", await response.aread())
                 yield response
 
-    def _refusal(self, status: int, headers: Any, body: bytes) -> Exception:
+    def _refusal(self, method: str, status: int, headers: Any, body: bytes) -> Exception:
         said = body[:2000].decode(errors="replace")
-        if status == 413 or (status in (400, 422) and _exceeds_context(said)):
+        if method == "POST" and (status == 413 or (status in (400, 422) and _exceeds_context(said))):
             return ContextTooLong(said)
         if status == 404 and "model" in said.lower():
             problem = f"{self.http.base} answers 404{self.http.said(body)}"

@@ -147,6 +147,7 @@ async def test_a_model_that_is_replaced_under_way_is_noticed() -> None:
     [
         (answer({"data": [{"id": "other"}]}), "unknown-model", "'other'.*model="),
         (answer("", 401), "unauthorized", "generator_key"),
+        (answer("no such path in this context", 400), "request-refused", "check generator"),
         (html(), "bad-answer", "It works!"),
         (answer([]), "bad-url", "no OpenAI-compatible API"),
         (answer({"models": []}), "bad-url", "no OpenAI-compatible API"),
