@@ -53,7 +53,7 @@ class Recorder:
         async def call(*arguments: Any, **options: Any) -> Any:
             self._calls.append(Call(method, arguments, options))
             if method in WRITES:
-                return {}
+                return {"upsert_count": len(arguments[1])} if method == "upsert" else {}
             return await getattr(self._pymilvus, method)(*arguments, **options)
 
         return call
