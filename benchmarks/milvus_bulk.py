@@ -41,10 +41,10 @@ Write = Callable[[ChunksEmbedded], Awaitable[object]]
 
 def main(
     *,
-    rows: Annotated[int, typer.Option(help="Rows that each side writes in a turn.")] = 6_400,
+    rows: Annotated[int, typer.Option(help="Rows that each side writes in a turn.")] = 1_280,
     in_flight: Annotated[int, typer.Option(help="Slices in flight.")] = 64,
     searches: Annotated[int, typer.Option(help="Searches of each kind in a turn.")] = 20,
-    repeats: Annotated[int, typer.Option(help="Turns of each side.")] = 5,
+    repeats: Annotated[int, typer.Option(help="Turns of each side.")] = 3,
     cores: Annotated[int, typer.Option(help="Cores that everything shares.")] = 2,
     results: Annotated[Path, typer.Option(help="Where to leave the result.")] = RESULTS,
 ) -> None:
