@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+import signal
+import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -49,6 +51,7 @@ def main(
     results: Annotated[Path, typer.Option(help="Where to leave the result.")] = RESULTS,
 ) -> None:
     """Rows a second of an import in gathered writes, beside one write for each slice."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that servers and folders go
     where = circumstances()
     pin(cores)
     parameters: dict[str, int | str] = {"rows": rows, "in flight": in_flight, "cores": cores}
