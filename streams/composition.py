@@ -74,13 +74,7 @@ class Backends:
 
             return TritonEmbedder(url, key=_clear(self.settings.embedder_key), ca_file=self.settings.ca_file)
 
-        schemes = {
-            "embedded": embedded,
-            "tei+http": tei,
-            "tei+https": tei,
-            "triton+grpc": triton,
-            "triton+grpcs": triton,
-        }
+        schemes = {"embedded": embedded, **_with_tls("tei+http", tei), **_with_tls("triton+grpc", triton)}
         return self._instances("embedder", schemes, PooledEmbedder)
 
     @cached_property
@@ -91,7 +85,7 @@ class Backends:
             return TeiSparseEncoder(url, key=_clear(self.settings.sparse_key), ca_file=self.settings.ca_file)
 
         url = self.settings.sparse
-        return _backend("sparse", url, {"tei+http": tei, "tei+https": tei}) if url else None
+        return _backend("sparse", url, _with_tls("tei+http", tei)) if url else None
 
     @cached_property
     def index(self) -> Index:
@@ -106,7 +100,7 @@ class Backends:
                 expected=self.settings.index_expected,
             )
 
-        return _backend("index", self.settings.index_url, {"milvus+http": milvus, "milvus+https": milvus})
+        return _backend("index", self.settings.index_url, _with_tls("milvus+http", milvus))
 
     @cached_property
     def provisioner(self) -> Provisioner:
@@ -118,7 +112,7 @@ class Backends:
             token = _clear(self.settings.index_token)
             return MilvusProvisioner(url, token=token, ca_file=self.settings.ca_file, encoder=self.sparse)
 
-        return _backend("index", self.settings.index_url, {"milvus+http": milvus, "milvus+https": milvus})
+        return _backend("index", self.settings.index_url, _with_tls("milvus+http", milvus))
 
     @cached_property
     def reranker(self) -> Reranker:
@@ -138,13 +132,7 @@ class Backends:
 
             return TritonReranker(url, key=_clear(self.settings.reranker_key), ca_file=self.settings.ca_file)
 
-        schemes = {
-            "embedded": embedded,
-            "tei+http": tei,
-            "tei+https": tei,
-            "triton+grpc": triton,
-            "triton+grpcs": triton,
-        }
+        schemes = {"embedded": embedded, **_with_tls("tei+http", tei), **_with_tls("triton+grpc", triton)}
         return self._instances("reranker", schemes, PooledReranker)
 
     @cached_property
@@ -167,7 +155,7 @@ class Backends:
 
         from processors.backends.embedded.sentences import SentenceExtractor
 
-        schemes = {"openai+http": openai, "openai+https": openai, "triton+grpc": triton, "triton+grpcs": triton}
+        schemes = {**_with_tls("openai+http", openai), **_with_tls("triton+grpc", triton)}
         return {
             "extractive": SentenceExtractor(self._sentence_vectors),
             "generative": self._instances("generator", schemes, PooledGenerator),
@@ -194,6 +182,11 @@ class Backends:
 
 def _clear(secret: SecretStr | None) -> str:
     return secret.get_secret_value() if secret else ""
+
+
+def _with_tls(scheme: str, build: Callable[[str], P]) -> dict[str, Callable[[str], P]]:
+    """A scheme and its form over TLS: `tei+http` and `tei+https`."""
+    return {scheme: build, f"{scheme}s": build}
 
 
 def _backend(port: str, url: str, schemes: Mapping[str, Callable[[str], P]]) -> P:

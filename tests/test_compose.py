@@ -48,7 +48,7 @@ THEIRS = {name: service for name, service in SERVICES.items() if "build" not in 
 
 def filled(text: str) -> str:
     """`text` with the variables of `.env.example` in their places."""
-    values = example() | {"OBJECTS": "/work/objects"}
+    values = example() | {"OBJECTS": "/srv/objects"}
     return VARIABLE.sub(lambda match: values[match[1]], text)
 
 

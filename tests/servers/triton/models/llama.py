@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -67,7 +68,7 @@ class Background:
         self._loop.call_soon_threadsafe(self._loop.stop)
 
 
-class Streaming:
+class Streaming(ABC):
     """A decoupled model: each request has a task, which ends when the caller goes, or by a request to `stop` its id."""
 
     def initialize(self, args: dict[str, str]) -> None:
@@ -82,10 +83,9 @@ class Streaming:
     def finalize(self) -> None:
         self._background.stop()
 
-    async def answer(self, request: Any) -> AsyncIterator[list[Any]]:
+    @abstractmethod
+    def answer(self, request: Any) -> AsyncIterator[list[Any]]:
         """The output tensors of one response after the other."""
-        raise NotImplementedError
-        yield []
 
     async def _serve(self, request: Any) -> None:
         sender = request.get_response_sender()
