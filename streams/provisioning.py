@@ -14,7 +14,6 @@ DEAD_LETTER_MAX_BYTES = 4 * MAX_RECORD_BYTES
 DEAD_LETTER_RETENTION_MS = 14 * DAY_MS
 """Twice what its topic keeps: time to notice, fix and replay."""
 TIMEOUT_S = 30.0
-METADATA_S = 10.0
 CONNECT_S = 5.0
 """A broker on the network answers in milliseconds; a person should not wait longer to learn that there is none."""
 

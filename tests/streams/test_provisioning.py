@@ -81,6 +81,6 @@ def test_partitions_are_added_but_never_taken_away(prefixed: Settings) -> None:
 
 
 def test_a_broker_that_is_not_there_is_an_error_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provisioning, "METADATA_S", 0.2)
+    monkeypatch.setattr(provisioning, "CONNECT_S", 0.2)
     with pytest.raises(provisioning.ProvisioningError, match="no broker answers"):
         provisioning.plan(Settings(kafka="127.0.0.1:1"))

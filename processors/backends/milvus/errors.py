@@ -10,7 +10,7 @@ from processors.backends.http import Misdeployed
 from processors.errors import Poison, Transient
 
 # https://github.com/milvus-io/milvus/blob/master/pkg/util/merr/errors.go; Milvus Lite has some of its own.
-NOT_READY, UNAVAILABLE, OUT_OF_MEMORY, TOO_MANY, OUT_OF_DISK, RATE_LIMIT, QUOTA, CLOCK_LAGS = 1, 2, 3, 4, 7, 8, 9, 11
+UNAVAILABLE, OUT_OF_MEMORY, TOO_MANY, OUT_OF_DISK, RATE_LIMIT, QUOTA, CLOCK_LAGS = 2, 3, 4, 7, 8, 9, 11
 NOT_FOUND, NOT_LOADED, NOT_FULLY_LOADED, RECOVERING = 100, 101, 103, 106
 NO_DATABASE = 800
 BAD_INPUT = frozenset({6, 1100, 1101, 1102})

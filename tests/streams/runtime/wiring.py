@@ -1,7 +1,7 @@
 """Small pipelines over the real topics and events, whose processors a test may replace; and what runs them."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -274,7 +274,3 @@ def handler(segment: Segment, broker: Broker, clock: Clock, bench: Bench) -> Han
 def dlq(record: Record) -> Mapping[str, str]:
     """The reasons on a dead letter."""
     return {name: (value or b"").decode() for name, value in record.headers if name.startswith("dlq-")}
-
-
-def without_timings(event: Any) -> Any:
-    return replace(event, timings={})
