@@ -33,7 +33,7 @@ from processors.backends.milvus.rows import (
 from processors.backends.milvus.schema import Form
 from processors.backends.milvus.search import Live, by_document, dead_rows, is_live, live_rows, ranked
 from processors.backends.milvus.store import MilvusStore, Model
-from processors.backends.milvus.sweep import left_behind, swept
+from processors.backends.milvus.sweep import Unswept
 from processors.errors import Transient
 from processors.index_plan import Expected, layout
 from processors.ports import Head, Search, SparseEncoder, Stored, Vectors
@@ -41,10 +41,6 @@ from schemas import Chunk, ChunksEmbedded, Document, DocumentId, Passage, Tenant
 
 STALENESS_S = 1.0
 """Of a search on a cluster by default: five of its time ticks, so that none waits for one."""
-SWEEP_AFTER_S = 10.0
-"""Beyond the staleness bound: longer than any search runs."""
-DOCUMENTS_PER_SWEEP = 512
-"""So that a sweep after a large ingest stays short; the next one goes on."""
 CHUNKS_PER_LOOK_UP = 128
 """A larger document's vectors are read once for all its slices: 16 queries for 1,000 chunks cost 0.5 s of CPU."""
 CHUNKS_REMEMBERED, DOCUMENTS_REMEMBERED = 4_096, 2
@@ -79,12 +75,9 @@ class MilvusIndex:
         self._store = MilvusStore(
             self._client, self.name, layout=lambda dimensions: layout(sized, dimensions), encoder=encoder
         )
-        self._flipped: dict[str, Head] = {}
-        """Documents to sweep, by their last flip."""
+        self._unswept = Unswept(self._store)
         self._vectors: dict[tuple[str, int, str], Mapping[str, Vectors]] = {}
         """Of large documents: their slices come one after another. Rows of a version never change."""
-        self._looked = False
-        """For what workers before this one left to sweep."""
 
     async def open(self) -> None:
         with at_start():
@@ -119,8 +112,8 @@ class MilvusIndex:
         document = document_key(tenant, document_id)
         rows = await self._heads(among("id", [document]), self._snapshot_s())
         found = [head_of(row) for row in rows]
-        if self.staleness_s and document in self._flipped:  # what this process wrote is newer than the bound
-            found.append(self._flipped[document])
+        if self.staleness_s and (own := self._unswept.head(document)):
+            found.append(own)  # what this process wrote is newer than the bound
         return max(found, key=lambda head: (head.version, head.flipped_at), default=None)
 
     async def vectors(
@@ -166,7 +159,8 @@ class MilvusIndex:
                 raise Transient(f"another writer moved the head of {head.document_id!r} to version {newest.version}")
         late = newest is not None and newest.version > head.version
         await self._store.write_heads([head_row(head)] if late else [head_row(head), newest_row(head)])
-        self._flipped[document] = newest if late and newest is not None else head
+        moved = newest if late and newest is not None else head
+        self._unswept.add(document, moved, staleness_s=self.staleness_s)
 
     async def erase(self, tenant: Tenant, document_id: DocumentId, *, up_to_version: int) -> Mapping[str, int]:
         rows = f"{all_rows_of(tenant, document_id, self._form)} and version <= {up_to_version}"
@@ -205,16 +199,7 @@ class MilvusIndex:
         return sorted(map(chunk_of, rows), key=lambda chunk: chunk.ordinal)
 
     async def sweep(self) -> int:
-        if not self._looked:
-            self._flipped = await left_behind(self._store) | self._flipped
-            self._looked = True
-        due_s = time.time() - self.staleness_s - SWEEP_AFTER_S
-        due = [document for document, head in self._flipped.items() if head.flipped_at.timestamp() <= due_s]
-        due = due[:DOCUMENTS_PER_SWEEP]
-        deleted = await swept(self._store, due, due_s)
-        for document in due:
-            if self._flipped[document].flipped_at.timestamp() <= due_s:  # else it was flipped again meanwhile
-                self._flipped.pop(document)
+        deleted = await self._unswept.sweep(staleness_s=self.staleness_s)
         await self._store.settle()
         return deleted
 

@@ -1,5 +1,6 @@
 """Deletes rows and heads that no reader can see any more."""
 
+import time
 from collections.abc import Mapping, Sequence
 
 from processors.backends.milvus.client import Row
@@ -9,18 +10,75 @@ from processors.backends.milvus.search import Live, by_document, dead_rows
 from processors.backends.milvus.store import MilvusStore
 from processors.ports import Head
 
+SWEEP_AFTER_S = 10.0
+"""Beyond the staleness bound: longer than any search runs."""
+DOCUMENTS_PER_SWEEP = 512
+"""So that a sweep after a large ingest stays short; the next one goes on."""
 DOCUMENTS_PER_DELETE = 64
 """Named in one expression: one pass over the rows for all of them."""
+MOST_WAITING = 16_384
+"""An import may flip ten times what is swept; these take some 15 MB."""
 
 
-async def left_behind(store: MilvusStore) -> dict[str, Head]:
-    """Documents with more than one head, or a deleted one: a worker may have died before it swept them."""
-    rows = await _heads(store, f"document != {quoted(NEWEST)}")
-    return {
-        document: head_of(heads[0])
-        for document, heads in by_document(rows).items()
-        if len(heads) > 1 or heads[0]["rows_version"] == DELETED
-    }
+class Unswept:
+    """Documents whose head was moved, and that wait for their sweep.
+
+    Where they become too many, the oldest are forgotten. Once there is room again, the store shows which of them have
+    something to sweep.
+    """
+
+    def __init__(self, store: MilvusStore) -> None:
+        self._store = store
+        self._heads: dict[str, Head] = {}
+        """By document, the last flip at the end."""
+        self._look = True
+        """For what was forgotten, or what workers before this one left."""
+
+    def head(self, document: str) -> Head | None:
+        """Its last flip here, as long as a search may not see it."""
+        return self._heads.get(document)
+
+    def add(self, document: str, head: Head, *, staleness_s: float) -> None:
+        self._heads.pop(document, None)
+        self._heads[document] = head
+        seen_s = time.time() - staleness_s
+        while len(self._heads) > MOST_WAITING:
+            oldest, flipped = next(iter(self._heads.items()))
+            if flipped.flipped_at.timestamp() > seen_s:
+                return  # this process must still know what it wrote
+            self._heads.pop(oldest)
+            self._look = self._look or flipped.previous_rows_version is not None
+
+    async def sweep(self, *, staleness_s: float) -> int:
+        """Delete what no reader can see any more of the documents that waited longest; how many rows."""
+        if self._look and len(self._heads) <= MOST_WAITING // 2:
+            await self._look_behind()
+        due_s = time.time() - staleness_s - SWEEP_AFTER_S
+        due = [document for document, head in self._heads.items() if head.flipped_at.timestamp() <= due_s]
+        due = due[:DOCUMENTS_PER_SWEEP]
+        deleted = await swept(self._store, due, due_s)
+        for document in due:
+            head = self._heads.get(document)
+            if head is not None and head.flipped_at.timestamp() <= due_s:  # else it was flipped again meanwhile
+                self._heads.pop(document)
+        return deleted
+
+    async def _look_behind(self) -> None:
+        superseded, deleted = await left_behind(self._store)
+        room = max(0, MOST_WAITING - len(self._heads))
+        self._look = len(superseded) > room
+        self._heads = dict([*superseded.items(), *deleted.items()][:room]) | self._heads
+
+
+async def left_behind(store: MilvusStore) -> tuple[dict[str, Head], dict[str, Head]]:
+    """Documents with more than one head, and deleted ones: a worker may not have swept them."""
+    superseded, deleted = {}, {}
+    for document, heads in by_document(await _heads(store, f"document != {quoted(NEWEST)}")).items():
+        if len(heads) > 1:
+            superseded[document] = head_of(heads[0])
+        elif heads[0]["rows_version"] == DELETED:
+            deleted[document] = head_of(heads[0])
+    return superseded, deleted
 
 
 async def flipped_since(store: MilvusStore, since_s: float) -> list[str]:
