@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any, get_args, get_type_hints
+from typing import get_args, get_type_hints
 
 from processors.ports import Port
+from schemas import Event
 from streams.topics import CANCELLATIONS
-from streams.wiring import DEAD_LETTER_SUFFIX, Pipeline, ReplyAddress, Stage, Topic
+from streams.wiring import DEAD_LETTER_SUFFIX, Pipeline, Stage, Topic
 
 STEP, MARGIN = 137, 26
 """Distance between the centres of neighbours in a row, and the free space around everything."""
@@ -52,10 +53,9 @@ class Row:
     outward: int
     """-1: dead letters stand above, 1: below; the index is on the other side."""
 
-    def topics(self) -> list[Topic[Any]]:
+    def topics(self) -> list[Topic[Event]]:
         stages = self.pipeline.stages
-        last = stages[-1].sink
-        return [*(stage.source for stage in stages), last.topic if isinstance(last, ReplyAddress) else last]
+        return [*(stage.source for stage in stages), stages[-1].sink]
 
 
 def draw(ingest: Pipeline, query: Pipeline) -> str:
@@ -87,9 +87,8 @@ def _row(row: Row) -> Iterator[str]:
         yield from _stage(stage, row, 2 * number + 1)
 
 
-def _topic(topic: Topic[Any], row: Row, place: int) -> Iterator[str]:
+def _topic(topic: Topic[Event], row: Row, place: int) -> Iterator[str]:
     x, y = _x(place), row.y
-    replies = place == 6 and isinstance(row.pipeline.stages[-1].sink, ReplyAddress)
     if topic.dead_letters:
         far = y + row.outward * 62
         yield _line("poison", x, y + row.outward * TOPIC[1] // 2, x, far - row.outward * LETTERS[1] // 2)
@@ -98,12 +97,12 @@ def _topic(topic: Topic[Any], row: Row, place: int) -> Iterator[str]:
     yield _box("topic", x, y, TOPIC, 20)
     yield _text(x, y, topic.name)
     if place == 6:
-        yield _text(x, y + row.outward * 34, "to each caller's own" if replies else "producers wait here", "small")
-        if replies:
-            yield _text(x, y + row.outward * 48, "topic and partition", "small")
+        words = ("to each caller's own", "topic and partition") if topic.replies else ("producers wait here",)
+        for number, line in enumerate(words):
+            yield _text(x, y + row.outward * (34 + 14 * number), line, "small")
 
 
-def _stage(stage: Stage[Any, Any], row: Row, place: int) -> Iterator[str]:
+def _stage(stage: Stage, row: Row, place: int) -> Iterator[str]:
     x, y = _x(place), row.y
     others = [name for name in ports(stage) if name != "index"]
     yield _box("stage", x, y, STAGE, 10)
@@ -143,13 +142,13 @@ def _foot() -> Iterator[str]:
         x += 60 + 6 * len(words)
 
 
-def ports(stage: Stage[Any, Any]) -> list[str]:
+def ports(stage: Stage) -> list[str]:
     """The ports that a stage's processor collaborates with, as words."""
     hints = get_type_hints(type(stage.processor))
     return [_spaced(port) for hint in hints.values() if (port := _port(hint)) is not None]
 
 
-def _port(hint: Any) -> type | None:
+def _port(hint: object) -> type | None:
     if isinstance(hint, type) and Port in hint.__mro__:
         return hint
     return next((found for argument in get_args(hint) if (found := _port(argument)) is not None), None)

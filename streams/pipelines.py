@@ -9,11 +9,11 @@ from processors.ports import Embedder, Generator, Index, ObjectStore, Parser, Re
 from processors.rerank import Rerank
 from processors.retrieve import Retrieve
 from processors.upsert import Upsert
-from schemas import AnswerMode, DocumentRejected, QueryFailed
+from schemas import AnswerMode
 from streams.overload import limited
 from streams.settings import Settings
 from streams.topics import ANSWERS, CANDIDATES, CHUNKS, DOCUMENTS, EVIDENCE, QUERIES, RECEIPTS, VECTORS
-from streams.wiring import Pipeline, ReplyAddress, Stage
+from streams.wiring import Pipeline, Stage
 
 
 class Ports(Protocol):
@@ -33,9 +33,6 @@ class Ports(Protocol):
     def generators(self) -> dict[AnswerMode, Generator]: ...
 
 
-REPLIES = ReplyAddress(ANSWERS)
-
-
 def ingest(ports: Ports, settings: Settings) -> Pipeline:
     return Pipeline(
         "ingest",
@@ -44,7 +41,6 @@ def ingest(ports: Ports, settings: Settings) -> Pipeline:
             Stage("embed", CHUNKS, Embed(ports.embedder, ports.index), VECTORS),
             Stage("upsert", VECTORS, Upsert(ports.index), RECEIPTS),
         ),
-        failure=DocumentRejected.of,
         failures=RECEIPTS,
     )
 
@@ -59,9 +55,8 @@ def query(ports: Ports, settings: Settings) -> Pipeline:
                 "generate",
                 EVIDENCE,
                 Generate(limited(ports.generators, settings.max_generations), settings.answer_mode),
-                REPLIES,
+                ANSWERS,
             ),
         ),
-        failure=QueryFailed.of,
-        failures=REPLIES,
+        failures=ANSWERS,
     )

@@ -1,7 +1,5 @@
 """The topics, as data. Compose and Kubernetes files are rendered from this table."""
 
-from typing import Any
-
 from schemas import (
     AnswerCompleted,
     AnswerDelta,
@@ -14,13 +12,14 @@ from schemas import (
     DocumentPublished,
     DocumentRejected,
     DocumentUnchanged,
+    Event,
     PassagesRanked,
     PassagesRetrieved,
     QueryAsked,
     QueryCancelled,
     QueryFailed,
 )
-from streams.wiring import DAY_MS, Topic
+from streams.wiring import DAY_MS, Sink, Topic
 
 MAX_RECORD_BYTES = 4 * 1024 * 1024
 """512 KB of inline text can grow sixfold in JSON escapes; anything larger travels as a claim check."""
@@ -28,13 +27,13 @@ MAX_RECORD_BYTES = 4 * 1024 * 1024
 DOCUMENTS: Topic[DocumentPublished | DocumentDeleted] = Topic(
     "documents", (DocumentPublished, DocumentDeleted), "Producers publish and delete documents here."
 )
-CHUNKS: Topic[ChunksExtracted | DocumentDeleted] = Topic(
+CHUNKS: Sink[ChunksExtracted | DocumentDeleted] = Sink(
     "chunks", (ChunksExtracted, DocumentDeleted), "Slices of a document's chunks, in order; deletions pass through."
 )
-VECTORS: Topic[ChunksEmbedded | DocumentDeleted] = Topic(
+VECTORS: Sink[ChunksEmbedded | DocumentDeleted] = Sink(
     "vectors", (ChunksEmbedded, DocumentDeleted), "The same slices with a vector per chunk."
 )
-RECEIPTS: Topic[DocumentIndexed | DocumentUnchanged | DocumentErased | DocumentRejected] = Topic(
+RECEIPTS: Sink[DocumentIndexed | DocumentUnchanged | DocumentErased | DocumentRejected] = Sink(
     "receipts",
     (DocumentIndexed, DocumentUnchanged, DocumentErased, DocumentRejected),
     "What became of every document event; producers wait here.",
@@ -50,13 +49,13 @@ CANCELLATIONS: Topic[QueryCancelled] = Topic(
     retention_ms=DAY_MS,
     dead_letters=False,
 )
-CANDIDATES: Topic[PassagesRetrieved] = Topic(
+CANDIDATES: Sink[PassagesRetrieved] = Sink(
     "candidates", (PassagesRetrieved,), "Passages that the search found.", key="query_id", retention_ms=DAY_MS
 )
-EVIDENCE: Topic[PassagesRanked] = Topic(
+EVIDENCE: Sink[PassagesRanked] = Sink(
     "evidence", (PassagesRanked,), "The best of them, to answer from.", key="query_id", retention_ms=DAY_MS
 )
-ANSWERS: Topic[AnswerDelta | AnswerCompleted | AnswerRefused | QueryFailed] = Topic(
+ANSWERS: Sink[AnswerDelta | AnswerCompleted | AnswerRefused | QueryFailed] = Sink(
     "answers",
     (AnswerDelta, AnswerCompleted, AnswerRefused, QueryFailed),
     "The default reply topic; a caller may name its own topic and partition instead.",
@@ -64,9 +63,10 @@ ANSWERS: Topic[AnswerDelta | AnswerCompleted | AnswerRefused | QueryFailed] = To
     partitions=16,
     retention_ms=DAY_MS,
     dead_letters=False,
+    replies=True,
 )
 
-TOPICS: tuple[Topic[Any], ...] = (
+TOPICS: tuple[Topic[Event], ...] = (
     DOCUMENTS,
     CHUNKS,
     VECTORS,

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from schemas import Event
 
 E = TypeVar("E", bound=Event)
+E_co = TypeVar("E_co", bound=Event, covariant=True)
 In = TypeVar("In", bound=Event)
 Out = TypeVar("Out", bound=Event)
 
@@ -15,57 +16,60 @@ DEAD_LETTER_SUFFIX = "-dlq"
 
 
 @dataclass(frozen=True, slots=True)
-class Topic(Generic[E]):
+class Topic(Generic[E_co]):
     """A named stream of events of the classes in `events`."""
 
     name: str
     """Without the deployment's prefix."""
-    events: tuple[type[E], ...]
+    events: tuple[type[E_co], ...]
     purpose: str
     key: str = "tenant/document_id"
     """What the record key is made of, for the contract's readers."""
     partitions: int = 8
     retention_ms: int = 7 * DAY_MS
     dead_letters: bool = True
+    replies: bool = False
+    """Each question names a topic and partition of its own, in its `reply_to`; this one is for those who have none."""
 
     @property
     def dead_letter_name(self) -> str:
         return self.name + DEAD_LETTER_SUFFIX
 
 
-Processor = Callable[[In], Awaitable[Sequence[Out]] | AsyncIterator[Out]]
+@dataclass(frozen=True, slots=True)
+class Sink(Topic[E]):
+    """A topic that stages write: these events and no others, where a reader may be content to know less."""
+
+
+Outputs = Awaitable[Sequence[Out]] | AsyncIterator[Out]
+Processor = Callable[[In], Outputs[Out]]
 """One event in; zero or more out, at once or as a stream."""
 
 
-class Failure(Protocol):
-    """Makes the event that tells a sender what became of an event that cannot work."""
+class Stage:
+    """A processor between two topics, in a consumer group of its own.
 
-    def __call__(self, event: Any, *, stage: str, code: str, detail: str) -> Event: ...
+    That it understands all that its source carries, and that its sink carries all that it makes, is checked where
+    it is built, by the type checker.
+    """
 
+    def __init__(self, name: str, source: Topic[In], processor: Processor[In, Out], sink: Sink[Out]) -> None:
+        def process(event: Event) -> Outputs[Event]:
+            if not isinstance(event, source.events):
+                raise TypeError(f"{type(event).__name__} does not travel on {source.name!r}, which {name!r} reads")
+            return processor(event)
 
-@dataclass(frozen=True, slots=True)
-class ReplyAddress(Generic[Out]):
-    """Not a topic but the address that each question names, in its `reply_to`."""
-
-    topic: Topic[Out]
-    """What travels there, and where answers go by default."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stage(Generic[In, Out]):
-    """A processor between two topics, in a consumer group of its own."""
-
-    name: str
-    source: Topic[In]
-    processor: Processor[In, Out]
-    sink: Topic[Out] | ReplyAddress[Out]
+        self.name = name
+        self.source: Topic[Event] = source
+        self.processor: object = processor
+        self.process: Callable[[Event], Outputs[Event]] = process
+        self.sink: Topic[Event] = sink
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Stages in order, and how a sender learns that one of them cannot process its event."""
+    """Stages in order, and where a sender learns that one of them cannot process its event."""
 
     name: str
-    stages: tuple[Stage[Any, Any], ...]
-    failure: Failure
-    failures: Topic[Any] | ReplyAddress[Any]
+    stages: tuple[Stage, ...]
+    failures: Topic[Event]

@@ -6,7 +6,7 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from opentelemetry.trace import Tracer
 
@@ -36,7 +36,6 @@ from streams.tail import Tail
 from streams.topics import CANCELLATIONS, MAX_RECORD_BYTES
 from streams.traced import TracedPorts
 from streams.truncation import Truncations
-from streams.wiring import Topic
 
 log = logging.getLogger("headwater.worker")
 
@@ -170,7 +169,7 @@ class Worker:
             sinks = (segment.stages[-1].sink, segment.pipeline.failures)
             yield self._settings.topic_prefix + segment.source.name
             yield from (self._settings.topic_prefix + stage.source.dead_letter_name for stage in segment.stages)
-            yield from (self._settings.topic_prefix + sink.name for sink in sinks if isinstance(sink, Topic))
+            yield from (self._settings.topic_prefix + sink.name for sink in sinks if not sink.replies)
 
     def _handler(self, segment: Segment) -> Handler:
         prefix = self._settings.topic_prefix
@@ -224,7 +223,7 @@ def _ports(hosted_segments: Sequence[Segment]) -> Sequence[Port]:
             if not dataclasses.is_dataclass(stage.processor):
                 continue
             for field in dataclasses.fields(stage.processor):
-                value: Any = getattr(stage.processor, field.name)
+                value: object = getattr(stage.processor, field.name)
                 values = value.values() if isinstance(value, Mapping) else (value,)
                 found.update({id(each): each for each in values if isinstance(each, Port)})
     return list(found.values())

@@ -4,12 +4,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from opentelemetry.trace import Span, Tracer
 
 from processors.errors import Poison
-from schemas import Event, QueryFailed, SchemaError, decode, encode
+from schemas import DocumentRejected, Event, IngestEvent, QueryEvent, QueryFailed, SchemaError, decode, encode
 from streams.runtime.breaker import Breaker
 from streams.runtime.clock import Clock
 from streams.runtime.deadletters import MAX_DETAIL_CHARS, Letter, put_aside
@@ -20,7 +19,8 @@ from streams.runtime.outbox import Journey, Outbox
 from streams.runtime.records import Broker, Headers, Record
 from streams.runtime.segments import Segment
 from streams.runtime.traces import carried, conclude, describe, inside, parent, stage_span, trace_id
-from streams.runtime.work import AnyStage, Work, settle
+from streams.runtime.work import Work, settle
+from streams.wiring import Stage
 
 log = logging.getLogger("headwater.runtime")
 
@@ -93,13 +93,11 @@ class Handler:
         self.breaker.works()
         return outputs
 
-    async def _reject(self, stage: AnyStage, event: Event, journey: Journey, span: Span, reason: Poison) -> None:
+    async def _reject(self, stage: Stage, event: Event, journey: Journey, span: Span, reason: Poison) -> None:
         await self._put_aside(stage, event, journey, span, reason)
         await self._tell(stage, event, journey, reason)
 
-    async def _put_aside(
-        self, stage: AnyStage, event: Event | None, journey: Journey, span: Span, reason: Poison
-    ) -> None:
+    async def _put_aside(self, stage: Stage, event: Event | None, journey: Journey, span: Span, reason: Poison) -> None:
         """Write the dead letter: the record as it was read, or the event as the stage before passed it by call."""
         record = journey.record
         key, value, headers = record.key, record.value, record.headers
@@ -121,7 +119,7 @@ class Handler:
         await put_aside(self.broker, letter)
         log.warning("dead letter", extra={**_where(stage, journey, span), "code": reason.code})
 
-    def _afresh(self, stage: AnyStage, event: Event, journey: Journey) -> Headers:
+    def _afresh(self, stage: Stage, event: Event, journey: Journey) -> Headers:
         """The headers that the event would have had, had there been a topic between the two stages."""
         before = self.segment.stages[self.segment.stages.index(stage) - 1].name
         return outgoing(
@@ -133,26 +131,34 @@ class Handler:
             timings=journey.timings,
         )
 
-    async def _tell(self, stage: AnyStage, event: Event, journey: Journey, reason: Poison | Interrupted) -> None:
+    async def _tell(self, stage: Stage, event: Event, journey: Journey, reason: Poison | Interrupted) -> None:
         """Tell the sender what became of the event."""
-        pipeline = self.segment.pipeline
-        said = reason.detail[:MAX_DETAIL_CHARS].encode(errors="replace").decode()
-        failure = pipeline.failure(event, stage=stage.name, code=reason.code, detail=said)
-        if isinstance(failure, QueryFailed) and isinstance(reason, Interrupted):
-            failure = replace(failure, retry_after_s=reason.retry_after_s)
+        failures = self.segment.pipeline.failures
+        failure = _failure(stage, event, reason)
         try:
-            sent = await self.outbox.send(pipeline.failures, failure, event, stage=stage.name, journey=journey)
-            await settle(sent, pipeline.failures)
+            sent = await self.outbox.send(failures, failure, event, stage=stage.name, journey=journey)
+            await settle(sent, failures)
         except Poison as error:
             # Whoever asked cannot be told; the dead letter is what remains.
             log.warning("sender unreachable", extra={**_where(stage, journey), "code": error.code})
 
-    def _span(self, stage: AnyStage, journey: Journey, wait_ms: float | None) -> AbstractContextManager[Span]:
+    def _span(self, stage: Stage, journey: Journey, wait_ms: float | None) -> AbstractContextManager[Span]:
         group = self.segment.group(self.prefix)
         return stage_span(self.tracer, stage.name, journey.record, journey.context, group=group, wait_ms=wait_ms)
 
 
-def _where(stage: AnyStage, journey: Journey, span: Span | None = None) -> Mapping[str, Any]:
+def _failure(stage: Stage, event: Event, reason: Poison | Interrupted) -> DocumentRejected | QueryFailed:
+    """What tells the sender of `event` why it cannot work."""
+    said = reason.detail[:MAX_DETAIL_CHARS].encode(errors="replace").decode()
+    if isinstance(event, IngestEvent):
+        return DocumentRejected.of(event, stage=stage.name, code=reason.code, detail=said)
+    if isinstance(event, QueryEvent):
+        failed = QueryFailed.of(event, stage=stage.name, code=reason.code, detail=said)
+        return replace(failed, retry_after_s=reason.retry_after_s) if isinstance(reason, Interrupted) else failed
+    raise TypeError(f"{type(event).__name__} is what becomes of an event: nobody waits to hear what became of it")
+
+
+def _where(stage: Stage, journey: Journey, span: Span | None = None) -> Mapping[str, object]:
     record = journey.record
     where = {"stage": stage.name, "topic": record.topic, "partition": record.partition, "offset": record.offset}
     return where if span is None else {**where, "trace_id": trace_id(span)}

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from opentelemetry.context import Context
 
@@ -25,7 +24,7 @@ from streams.runtime.headers import outgoing
 from streams.runtime.interrupts import query_of
 from streams.runtime.records import Broker, Outgoing, Record
 from streams.runtime.traces import carried
-from streams.wiring import ReplyAddress, Topic
+from streams.wiring import Topic
 
 Timed = (
     DocumentIndexed
@@ -76,7 +75,7 @@ class Outbox:
         self._max_record_bytes = max_record_bytes
 
     async def send(
-        self, sink: Topic[Any] | ReplyAddress[Any], event: Event, cause: Event, *, stage: str, journey: Journey
+        self, sink: Topic[Event], event: Event, cause: Event, *, stage: str, journey: Journey
     ) -> Awaitable[None]:
         """Queue `event`, which `stage` made of `cause`; what comes back is done once the broker has it.
 
@@ -114,8 +113,8 @@ class Outbox:
                 "create it before asking",
             )
 
-    def _address(self, sink: Topic[Any] | ReplyAddress[Any], cause: Event) -> tuple[str, int | None]:
-        if isinstance(sink, Topic):
+    def _address(self, sink: Topic[Event], cause: Event) -> tuple[str, int | None]:
+        if not sink.replies:
             return self._prefix + sink.name, None
         query = query_of(cause)
         if query is None:

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from schemas import Event
 from streams.wiring import Pipeline, Stage, Topic
 
 
@@ -16,10 +16,10 @@ class Segment:
     """Adjacent stages of a pipeline behind one topic, in one consumer group."""
 
     pipeline: Pipeline
-    stages: tuple[Stage[Any, Any], ...]
+    stages: tuple[Stage, ...]
 
     @property
-    def source(self) -> Topic[Any]:
+    def source(self) -> Topic[Event]:
         return self.stages[0].source
 
     @property

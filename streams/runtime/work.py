@@ -4,7 +4,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
 
 from processors.errors import Poison, Transient
 from schemas import AnswerDelta, Event
@@ -13,11 +12,10 @@ from streams.runtime.errors import Fatal
 from streams.runtime.interrupts import Guard, Interrupts, query_of
 from streams.runtime.outbox import Journey, Outbox
 from streams.runtime.retry import Retry
-from streams.wiring import ReplyAddress, Stage, Topic
+from streams.wiring import Stage, Topic
 
 log = logging.getLogger("headwater.runtime")
 
-AnyStage = Stage[Any, Any]
 Emit = Callable[[Event], Awaitable[None]]
 
 
@@ -30,7 +28,7 @@ class Work:
     retry: Retry
     clock: Clock
 
-    async def run(self, stage: AnyStage, event: Event, journey: Journey, *, last: bool) -> Sequence[Event]:
+    async def run(self, stage: Stage, event: Event, journey: Journey, *, last: bool) -> Sequence[Event]:
         """What the stage made of `event`; where it is the `last` of its segment, that is written and nothing is left.
 
         Raises what the processor raises, Interrupted, and Fatal; SchemaError and Poison where an output cannot be
@@ -70,7 +68,7 @@ class Work:
         return []
 
 
-async def settle(delivery: Awaitable[None], sink: Topic[Any] | ReplyAddress[Any]) -> None:
+async def settle(delivery: Awaitable[None], sink: Topic[Event]) -> None:
     """Wait for the broker's word on something sent to `sink`. Raises Poison, and Fatal where the sink is at fault."""
     try:
         await delivery
@@ -79,25 +77,24 @@ async def settle(delivery: Awaitable[None], sink: Topic[Any] | ReplyAddress[Any]
     except Poison as error:
         if error.code != "unknown-partition":
             raise
-        if isinstance(sink, Topic):
-            raise Fatal("topic-missing", f"{error.detail}; run `headwater topics apply`") from error
-        raise Poison("reply-unreachable", error.detail) from error
+        if sink.replies:
+            raise Poison("reply-unreachable", error.detail) from error
+        raise Fatal("topic-missing", f"{error.detail}; run `headwater topics apply`") from error
 
 
-async def _attempt(stage: AnyStage, event: Event, guard: Guard, emit: Emit | None) -> Sequence[Event]:
+async def _attempt(stage: Stage, event: Event, guard: Guard, emit: Emit | None) -> Sequence[Event]:
     """The processor's outputs; those of a streaming one go to `emit`, if there is one."""
-    result = stage.processor(event)
+    result = stage.process(event)
     if not isinstance(result, AsyncIterator):
         return list(await result)
     collected: list[Event] = []
-    replies = isinstance(stage.sink, ReplyAddress)
     # Closing the iterator is what stops a generation where it runs.
     async with aclosing(result) as outputs:  # type: ignore[type-var]
         async for output in outputs:
             if emit is None:
                 collected.append(output)
                 continue
-            final = replies and not isinstance(output, AnswerDelta)
+            final = stage.sink.replies and not isinstance(output, AnswerDelta)
             if final:
                 await guard.settle()
             await emit(output)
@@ -106,7 +103,7 @@ async def _attempt(stage: AnyStage, event: Event, guard: Guard, emit: Emit | Non
     return collected
 
 
-def _reporter(stage: AnyStage, journey: Journey) -> Callable[[int, Transient, float], None]:
+def _reporter(stage: Stage, journey: Journey) -> Callable[[int, Transient, float], None]:
     def on_retry(failed: int, error: Transient, delay_s: float) -> None:
         journey.attempts = failed + 1
         record = journey.record

@@ -7,7 +7,7 @@ from mypy import api
 TABLE = """
 from collections.abc import AsyncIterator, Sequence
 from streams.topics import ANSWERS, CANDIDATES, CHUNKS, DOCUMENTS, EVIDENCE, QUERIES, VECTORS
-from streams.wiring import ReplyAddress, Stage
+from streams.wiring import Stage
 from schemas import (
     AnswerCompleted, AnswerDelta, AnswerRefused, ChunksExtracted, DocumentDeleted, DocumentPublished,
     PassagesRanked, PassagesRetrieved, QueryAsked,
@@ -27,13 +27,13 @@ def generate(event: PassagesRanked, /) -> AsyncIterator[AnswerDelta | AnswerComp
 right = (
     Stage("chunk", DOCUMENTS, chunk, CHUNKS),
     Stage("retrieve", QUERIES, retrieve, CANDIDATES),
-    Stage("generate", EVIDENCE, generate, ReplyAddress(ANSWERS)),
+    Stage("generate", EVIDENCE, generate, ANSWERS),
 )
 reads_another_topic = Stage("chunk", VECTORS, chunk, CHUNKS)  # wrong
 writes_another_topic = Stage("chunk", DOCUMENTS, chunk, VECTORS)  # wrong
 knows_half_of_its_topic = Stage("chunk", DOCUMENTS, chunk_published, CHUNKS)  # wrong
 skips_a_stage = Stage("retrieve", QUERIES, retrieve, EVIDENCE)  # wrong
-replies_with_passages = Stage("retrieve", QUERIES, retrieve, ReplyAddress(ANSWERS))  # wrong
+replies_with_passages = Stage("retrieve", QUERIES, retrieve, ANSWERS)  # wrong
 returns_one_event = Stage("retrieve", QUERIES, retrieve_one, CANDIDATES)  # wrong
 is_not_asynchronous = Stage("retrieve", QUERIES, retrieve_at_once, CANDIDATES)  # wrong
 topics_swapped = Stage("retrieve", CANDIDATES, retrieve, QUERIES)  # wrong

@@ -18,13 +18,11 @@ from schemas import (
     DocumentId,
     DocumentIndexed,
     DocumentPublished,
-    DocumentRejected,
     Event,
     InlineText,
     PassagesRanked,
     PassagesRetrieved,
     QueryAsked,
-    QueryFailed,
     QueryId,
     ReplyTo,
     Tenant,
@@ -44,12 +42,11 @@ from streams.runtime.retry import Retry
 from streams.runtime.segments import Segment, segments
 from streams.runtime.work import Work
 from streams.topics import ANSWERS, CANDIDATES, CHUNKS, DOCUMENTS, EVIDENCE, QUERIES, RECEIPTS, TOPICS, VECTORS
-from streams.wiring import Pipeline, Processor, ReplyAddress, Stage
+from streams.wiring import Pipeline, Processor, Stage
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MAX_BYTES = 100_000
 PREFIX = "p."
-REPLIES = ReplyAddress(ANSWERS)
 Stages = Mapping[str, Processor[Any, Any]]
 
 
@@ -179,7 +176,6 @@ def ingest(**replaced: Processor[Any, Any]) -> Pipeline:
             Stage("embed", CHUNKS, do["embed"], VECTORS),
             Stage("upsert", VECTORS, do["upsert"], RECEIPTS),
         ),
-        failure=DocumentRejected.of,
         failures=RECEIPTS,
     )
 
@@ -191,10 +187,9 @@ def query(**replaced: Processor[Any, Any]) -> Pipeline:
         (
             Stage("retrieve", QUERIES, do["retrieve"], CANDIDATES),
             Stage("rerank", CANDIDATES, do["rerank"], EVIDENCE),
-            Stage("generate", EVIDENCE, do["generate"], REPLIES),
+            Stage("generate", EVIDENCE, do["generate"], ANSWERS),
         ),
-        failure=QueryFailed.of,
-        failures=REPLIES,
+        failures=ANSWERS,
     )
 
 
