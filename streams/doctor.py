@@ -86,7 +86,7 @@ def _broker(settings: Settings) -> Finding:
 
     where = settings.kafka_url
     try:
-        cluster = AdminClient(settings.kafka_config | {"log_level": 0}).list_topics(timeout=5)
+        cluster = AdminClient({**settings.kafka_config, "log_level": 0}).list_topics(timeout=5)
     except KafkaException as error:
         remedy = "check HEADWATER_KAFKA and kafka_options" if settings.kafka else "start the local one: headwater up"
         return Finding(about="broker", ok=False, said=f"{where}: {error.args[0].str()}", remedy=remedy)

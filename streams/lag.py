@@ -1,9 +1,13 @@
 """How far the workers are behind: records that wait per consumer group."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from confluent_kafka import TopicPartition
+    from confluent_kafka.admin import AdminClient, OffsetSpec
 
 TIMEOUT_S = 3.0
 
@@ -16,11 +20,11 @@ def lags(settings: Settings) -> Mapping[str, int | None]:
     from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
     from confluent_kafka.admin import AdminClient
 
-    admin = AdminClient(settings.kafka_config | {"log_level": 0})
+    admin = AdminClient({**settings.kafka_config, "log_level": 0})
     prefix = f"{settings.topic_prefix}headwater-"
     try:
         there = _existing(admin)
-        committed: dict[str, Sequence[Any]] = dict.fromkeys(_groups(settings), ())
+        committed: dict[str, Sequence[TopicPartition]] = dict.fromkeys(_groups(settings), ())
         for name in filter(lambda name: prefix + name in there, committed):  # a request may name only one group
             (future,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(prefix + name)]).values()
             committed[name] = future.result(TIMEOUT_S).topic_partitions
@@ -37,7 +41,7 @@ def _groups(settings: Settings) -> Sequence[str]:
     return sorted("-".join(stage.strip() for stage in part.split("+")) for part in parts)
 
 
-def _existing(admin: Any) -> Collection[str]:
+def _existing(admin: "AdminClient") -> Collection[str]:
     """All groups. To ask a broker that is still loading a group for its offsets ends the process: librdkafka crashes.
 
     Raises KafkaException while the broker loads them.
@@ -50,14 +54,14 @@ def _existing(admin: Any) -> Collection[str]:
     return {group.group_id for group in listed.valid}
 
 
-def _waiting(committed: Sequence[Any], first: Offsets, ends: Offsets) -> int:
+def _waiting(committed: Sequence["TopicPartition"], first: Offsets, ends: Offsets) -> int:
     """Records behind the committed offsets, and all those of partitions of which nothing is committed yet."""
     done = {(each.topic, each.partition): each.offset for each in committed}
     topics = {topic for topic, _ in done}
     return sum(max(0, end - done.get(where, first[where])) for where, end in ends.items() if where[0] in topics)
 
 
-def _bounds(admin: Any, topics: Collection[str]) -> tuple[Offsets, Offsets]:
+def _bounds(admin: "AdminClient", topics: Collection[str]) -> tuple[Offsets, Offsets]:
     """The first offset and the next one of every partition of these topics that exist."""
     from confluent_kafka.admin import OffsetSpec
 
@@ -68,7 +72,7 @@ def _bounds(admin: Any, topics: Collection[str]) -> tuple[Offsets, Offsets]:
     return _offsets(admin, partitions, first), _offsets(admin, partitions, latest)
 
 
-def _offsets(admin: Any, partitions: Sequence[tuple[str, int]], spec: Any) -> Offsets:
+def _offsets(admin: "AdminClient", partitions: Sequence[tuple[str, int]], spec: "OffsetSpec") -> Offsets:
     from confluent_kafka import TopicPartition
 
     if not partitions:

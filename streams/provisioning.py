@@ -1,13 +1,17 @@
 """The topics that a broker should have, how they differ from those it has, and how to bring them about."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from streams.settings import Settings
 from streams.topics import MAX_RECORD_BYTES, TOPICS
 from streams.wiring import DAY_MS
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 DEAD_LETTER_MAX_BYTES = 4 * MAX_RECORD_BYTES
 """A dead letter is the original and its reason, and may compress worse than the producer's own compression did."""
@@ -121,23 +125,24 @@ def _await_visible(settings: Settings, changed: set[tuple[str, str]]) -> None:
         time.sleep(0.02)
 
 
-def _create(admin: Any, specs: Sequence[TopicSpec]) -> None:
+def _create(admin: "AdminClient", specs: Sequence[TopicSpec]) -> None:
     from confluent_kafka import KafkaError
     from confluent_kafka.admin import NewTopic
 
     topics = [NewTopic(spec.name, spec.partitions, spec.replication, config=dict(spec.config)) for spec in specs]
     if topics:
-        _settle("create", admin.create_topics(topics), harmless=KafkaError.TOPIC_ALREADY_EXISTS)
+        _settle("create", admin.create_topics(topics).items(), harmless=KafkaError.TOPIC_ALREADY_EXISTS)
 
 
-def _add_partitions(admin: Any, specs: Sequence[TopicSpec]) -> None:
+def _add_partitions(admin: "AdminClient", specs: Sequence[TopicSpec]) -> None:
     from confluent_kafka.admin import NewPartitions
 
     if specs:
-        _settle("extend", admin.create_partitions([NewPartitions(spec.name, spec.partitions) for spec in specs]))
+        wanted = [NewPartitions(spec.name, spec.partitions) for spec in specs]
+        _settle("extend", admin.create_partitions(wanted).items())
 
 
-def _alter(admin: Any, differences: Sequence[Difference]) -> None:
+def _alter(admin: "AdminClient", differences: Sequence[Difference]) -> None:
     from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
     resources = [
@@ -149,13 +154,13 @@ def _alter(admin: Any, differences: Sequence[Difference]) -> None:
         for each in differences
     ]
     for resource in resources:  # one at a time: a request may name each topic only once
-        _settle("configure", admin.incremental_alter_configs([resource]))
+        _settle("configure", admin.incremental_alter_configs([resource]).items())
 
 
-def _settle(verb: str, futures: Mapping[Any, Any], harmless: int | None = None) -> None:
+def _settle(verb: str, futures: Iterable[tuple[object, Future[None]]], harmless: int | None = None) -> None:
     from confluent_kafka import KafkaException
 
-    for about, future in futures.items():
+    for about, future in futures:
         try:
             future.result(TIMEOUT_S)
         except KafkaException as error:
@@ -163,7 +168,7 @@ def _settle(verb: str, futures: Mapping[Any, Any], harmless: int | None = None) 
                 raise ProvisioningError(f"cannot {verb} {str(about)!r}: {error.args[0].str()}") from error
 
 
-def _admin(settings: Settings) -> Any:
+def _admin(settings: Settings) -> "AdminClient":
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
@@ -173,7 +178,7 @@ def _admin(settings: Settings) -> Any:
         raise ProvisioningError(f"the setting 'kafka_options' cannot work: {error.args[0].str()}") from error
 
 
-def _metadata(admin: Any) -> Any:
+def _metadata(admin: "AdminClient") -> "ClusterMetadata":
     from confluent_kafka import KafkaException
 
     try:
@@ -182,7 +187,7 @@ def _metadata(admin: Any) -> Any:
         raise ProvisioningError(f"no broker answers: {error.args[0].str()}") from error
 
 
-def _configs(admin: Any, names: Sequence[str]) -> dict[str, dict[str, str]]:
+def _configs(admin: "AdminClient", names: Sequence[str]) -> dict[str, dict[str, str]]:
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import ConfigResource, ResourceType
 

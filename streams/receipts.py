@@ -4,7 +4,6 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from schemas import DocumentDeleted, DocumentPublished, Receipt, SchemaError, decode
 from streams.runtime.headers import Incoming
@@ -21,7 +20,7 @@ Address = tuple[str, str, int, datetime]
 class Receipts:
     """Matches receipts to one client's events, whether the wait begins before or after the receipt arrives."""
 
-    def __init__(self, config: Mapping[str, Any], prefix: str) -> None:
+    def __init__(self, config: Mapping[str, str], prefix: str) -> None:
         self._tail = Tail(config, prefix + RECEIPTS.name)
         self._expected: OrderedDict[Address, asyncio.Future[Receipt]] = OrderedDict()
 

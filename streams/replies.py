@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from schemas import (
     AnswerDelta,
@@ -22,7 +21,7 @@ from streams.topics import ANSWERS
 class Replies:
     """Deals the replies in one partition of the answers topic out to the questions that wait for them."""
 
-    def __init__(self, config: Mapping[str, Any], prefix: str) -> None:
+    def __init__(self, config: Mapping[str, str], prefix: str) -> None:
         self._topic = prefix + ANSWERS.name
         self._tail = Tail(config, self._topic, pick=lambda partitions: [random.choice(partitions)])  # noqa: S311
         self._waiting: dict[str, Conversation] = {}

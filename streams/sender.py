@@ -2,7 +2,6 @@
 
 import uuid
 from datetime import UTC, datetime
-from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, Tracer
@@ -26,7 +25,7 @@ class Sender:
     """Writes events to topics, each with a producer span of its own."""
 
     def __init__(self, settings: Settings) -> None:
-        config = {"delivery.timeout.ms": DELIVERY_MS, "log_level": 2, **settings.kafka_config}
+        config: dict[str, str | int] = {"delivery.timeout.ms": DELIVERY_MS, "log_level": 2, **settings.kafka_config}
         self._broker = KafkaBroker(config, max_record_bytes=MAX_RECORD_BYTES)
         self._prefix = settings.topic_prefix
         self._address = settings.kafka_url
@@ -39,7 +38,7 @@ class Sender:
     async def close(self) -> None:
         await self._broker.close()
 
-    async def send(self, topic: Topic[Any], event: Event, context: Context | None = None) -> None:
+    async def send(self, topic: Topic[Event], event: Event, context: Context | None = None) -> None:
         """Returns when the broker has the event. Raises what `checked` raises, TopicMissing and ConnectionError."""
         value = checked(event, topic)
         name = self._prefix + topic.name
@@ -63,7 +62,7 @@ class Sender:
                 raise
 
 
-def checked(event: Event, topic: Topic[Any]) -> bytes:
+def checked(event: Event, topic: Topic[Event]) -> bytes:
     """The event's bytes, proven to be what every reader of the topic accepts. Raises SchemaError, Poison."""
     value = encode(event)
     decode(value, event.ce_type, topic.events)

@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, SecretStr, Tag
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -188,7 +188,7 @@ class Settings(BaseSettings):
         return self.objects or (self.home.resolve() / "objects").as_uri()
 
     @property
-    def kafka_config(self) -> dict[str, Any]:
+    def kafka_config(self) -> dict[str, str]:
         """Client properties for confluent-kafka, secrets in the clear."""
         return {"bootstrap.servers": self.kafka_url} | {
             name: value.get_secret_value() for name, value in self.kafka_options.items()

@@ -6,11 +6,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streams.runtime.records import Record
+from streams.runtime.records import Headers, Record
 
 log = logging.getLogger("headwater.tail")
 
@@ -49,8 +48,9 @@ class Tail:
     much later that is. One thread per tail does all that blocks; it ends with `close`.
     """
 
-    def __init__(self, config: Mapping[str, Any], topic: str, *, pick: Pick = tuple) -> None:
-        self._config = {
+    def __init__(self, config: Mapping[str, str], topic: str, *, pick: Pick = tuple) -> None:
+        self._address = config["bootstrap.servers"]
+        self._config: dict[str, str | int] = {
             **config,
             "group.id": "headwater-tail",  # demanded by the library; nothing joins or commits
             "enable.auto.commit": False,
@@ -127,7 +127,7 @@ class Tail:
     def _positions(self, consumer: Consumer) -> list[TopicPartition]:
         topic = consumer.list_topics(self._topic, timeout=CONNECT_S).topics[self._topic]
         if topic.error is not None or not topic.partitions:
-            raise TopicMissing(self._topic, self._config["bootstrap.servers"])
+            raise TopicMissing(self._topic, self._address)
         until = time.monotonic() + CONNECT_S
         return [
             TopicPartition(self._topic, partition, self._end(consumer, partition, until))
@@ -160,18 +160,23 @@ class Tail:
             KafkaError._ALL_BROKERS_DOWN,
             KafkaError._RESOLVE,
         ):
-            return BrokerUnreachable(self._config["bootstrap.servers"])
+            return BrokerUnreachable(self._address)
         return error
 
 
 def _record(message: Message) -> Record:
-    headers: Any = message.headers() or ()  # typed as everything that a producer accepts; a consumer gets pairs
     return Record(
         topic=message.topic() or "",
         partition=message.partition() or 0,
         offset=message.offset() or 0,
         key=message.key(),
         value=message.value(),
-        headers=headers,
+        headers=_headers(message),
         timestamp_ms=message.timestamp()[1],
     )
+
+
+def _headers(message: Message) -> Headers:
+    headers = message.headers() or []
+    assert isinstance(headers, list)  # typed as everything that a producer accepts; a consumer gets pairs of bytes
+    return [(name, value) for name, value in headers if not isinstance(value, str)]

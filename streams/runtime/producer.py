@@ -5,7 +5,6 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Mapping
-from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -35,8 +34,8 @@ TOO_LARGE = frozenset((KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO
 class KafkaBroker:
     """A `Broker` on Kafka. `open` and `close` on the event loop that sends."""
 
-    def __init__(self, config: Mapping[str, Any], *, max_record_bytes: int) -> None:
-        self._config = {
+    def __init__(self, config: Mapping[str, str | int], *, max_record_bytes: int) -> None:
+        self._config: dict[str, str | int] = {
             "client.id": "headwater",
             "enable.idempotence": True,
             "compression.type": "lz4",

@@ -14,7 +14,7 @@ from streams.settings import Settings
 def test_records_after_the_committed_offset_wait(stack: Settings) -> None:
     settings = stack.model_copy(update={"topic_prefix": f"{uuid.uuid4().hex[:8]}-"})
     topic = settings.topic_prefix + "documents"
-    admin = AdminClient(settings.kafka_config)
+    admin = AdminClient({**settings.kafka_config})
     for future in admin.create_topics([NewTopic(topic, 2, 1)]).values():
         future.result(30)
     producer = Producer(settings.kafka_config)

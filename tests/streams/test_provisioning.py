@@ -17,7 +17,7 @@ def prefixed(stack: Settings) -> Iterator[Settings]:
     """Settings with a topic prefix that no other test has; its topics are deleted afterwards."""
     prefix = f"{uuid.uuid4().hex[:8]}-"
     yield stack.model_copy(update={"topic_prefix": prefix})
-    admin = AdminClient(stack.kafka_config)
+    admin = AdminClient({**stack.kafka_config})
     mine = [name for name in admin.list_topics(timeout=10).topics if name.startswith(prefix)]
     for future in admin.delete_topics(mine).values() if mine else ():
         future.result(30)
@@ -56,7 +56,7 @@ def test_a_changed_setting_is_found_and_set_right(prefixed: Settings) -> None:
     name = prefixed.topic_prefix + "documents"
     change = ConfigEntry("retention.ms", "1000", incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=[change])
-    admin = AdminClient(prefixed.kafka_config)
+    admin = AdminClient({**prefixed.kafka_config})
     for future in admin.incremental_alter_configs([resource]).values():
         future.result(30)
     while not (differences := provisioning.plan(prefixed)):
@@ -70,7 +70,7 @@ def test_a_changed_setting_is_found_and_set_right(prefixed: Settings) -> None:
 @pytest.mark.stack
 def test_partitions_are_added_but_never_taken_away(prefixed: Settings) -> None:
     names = [prefixed.topic_prefix + name for name in ("documents", "chunks")]
-    admin = AdminClient(prefixed.kafka_config)
+    admin = AdminClient({**prefixed.kafka_config})
     for future in admin.create_topics([NewTopic(names[0], 2, 1), NewTopic(names[1], 12, 1)]).values():
         future.result(30)
     while not set(names) <= set(admin.list_topics(timeout=10).topics):

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Literal
 
 import faust
 from faust.app.base import BootStrategy
 from faust.tables.manager import TableManager
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP, EventT
+from faust.types import TP, AgentT, AppT, EventT, StreamT
+from faust.types.core import HeadersArg
 
 from streams.runtime.errors import Fatal
 from streams.runtime.intake import Handle, Intake
@@ -53,12 +54,12 @@ class _App(faust.App):
     def _create_directories(self) -> None:
         """Faust would make a folder for tables, of which there are none."""
 
-    async def _on_agent_error(self, agent: Any, exc: BaseException) -> None:
+    async def _on_agent_error(self, agent: AgentT[bytes], exc: BaseException) -> None:
         """Faust would go on behind the record that failed here, and commits would pass it by."""
         self.fail(exc)
 
 
-SETTINGS: Mapping[str, Any] = {
+SETTINGS: Mapping[str, object] = {
     "autodiscover": False,
     "broker_heartbeat_interval": 3.0,
     "broker_max_poll_records": 100,
@@ -89,11 +90,11 @@ class _Group:
         group: str,
         topic: str,
         intake: Intake,
-        options: Mapping[str, Any],
+        options: Mapping[str, object],
         on_error: Callable[[BaseException], None],
     ) -> None:
         self.intake = intake
-        self.app = _App(group, **{**SETTINGS, **options})
+        self.app = _App(group, config_source={**SETTINGS, **options})
         self.app.fail = on_error
         self.app.transport = _Transport(self.app.conf.broker_consumer, self.app)
         self.app.on_partitions_revoked.connect(self._on_revoked)  # type: ignore[arg-type]
@@ -115,7 +116,8 @@ class _Group:
             raise Fatal("broker-lost", f"the consumer of {self.app.conf.id} crashed: {self.app.crash_reason!r}")
         due = self.intake.offsets.due(self.app.consumer_generation_id)
         positions = {TP(topic, partition): position for (topic, partition), position in due.items()}
-        consumer: Any = self.app.consumer
+        consumer = self.app.consumer
+        assert isinstance(consumer, _Consumer)  # its abstract type does not know `_commit`
         if positions and await consumer._commit(positions):
             self.intake.offsets.committed(due)
 
@@ -135,15 +137,16 @@ class _Group:
         except TimeoutError:
             log.warning("group not left", extra={"group": self.app.conf.id, "reason": "the broker does not answer"})
 
-    async def _consume(self, stream: Any) -> None:
+    async def _consume(self, stream: StreamT[bytes]) -> None:
+        assert isinstance(stream, faust.Stream)  # its abstract type does not know `noack`
         async for event in stream.noack().events():
             if self.accepting:
                 await self.intake.accept(_record(event), event.message.generation_id)
 
-    async def _on_assigned(self, app: Any, assigned: Iterable[TP], **_: Any) -> None:
+    async def _on_assigned(self, app: AppT, assigned: Iterable[TP], **_: object) -> None:
         self.joined.set()
 
-    async def _on_revoked(self, app: Any, revoked: Iterable[TP], **_: Any) -> None:
+    async def _on_revoked(self, app: AppT, revoked: Iterable[TP], **_: object) -> None:
         if not self.app.crashed:
             await self.commit()
         for tp in revoked:
@@ -153,7 +156,7 @@ class _Group:
 class FaustEngine:
     """Reads topics in consumer groups, several in one process and loop."""
 
-    def __init__(self, options: Mapping[str, Any], *, max_events: int, max_bytes: int) -> None:
+    def __init__(self, options: Mapping[str, object], *, max_events: int, max_bytes: int) -> None:
         self._options = options
         self._max_events = max_events
         self._max_bytes = max_bytes
@@ -172,7 +175,7 @@ class FaustEngine:
         commits = asyncio.create_task(self._commit())
         starting = asyncio.gather(*(group.start() for group in self._groups))
         try:
-            ends: set[asyncio.Future[Any]] = {stopped, commits, self._failed}
+            ends: set[asyncio.Future[Literal[True]] | asyncio.Future[None]] = {stopped, commits, self._failed}
             await asyncio.wait({starting, *ends}, return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 starting.result()
@@ -212,5 +215,5 @@ def _record(event: EventT[bytes]) -> Record:
     )
 
 
-def _headers(headers: Any) -> Sequence[tuple[str, bytes | None]]:
+def _headers(headers: HeadersArg) -> Sequence[tuple[str, bytes | None]]:
     return tuple(headers.items()) if isinstance(headers, Mapping) else tuple(headers or ())

@@ -2,7 +2,6 @@
 
 import ssl
 from collections.abc import Mapping
-from typing import Any
 
 import faust
 from faust.types.auth import CredentialsT
@@ -23,7 +22,7 @@ SECURITY = frozenset(
 )
 
 
-def faust_options(config: Mapping[str, Any]) -> dict[str, Any]:
+def faust_options(config: Mapping[str, str]) -> dict[str, object]:
     """Settings of a faust app for these properties. Raises ValueError for one that faust has no word for."""
     unknown = sorted(set(config) - ENDPOINT - SECURITY)
     if unknown:
@@ -31,14 +30,14 @@ def faust_options(config: Mapping[str, Any]) -> dict[str, Any]:
             f"kafka_options {', '.join(map(repr, unknown))}: the consumer knows {', '.join(sorted(SECURITY))}"
         )
     servers = config["bootstrap.servers"].split(",")
-    options: dict[str, Any] = {"broker": [f"kafka://{server.strip()}" for server in servers]}
+    options: dict[str, object] = {"broker": [f"kafka://{server.strip()}" for server in servers]}
     credentials = _credentials(config)
     if credentials is not None:
         options["broker_credentials"] = credentials
     return options
 
 
-def _credentials(config: Mapping[str, Any]) -> CredentialsT | None:
+def _credentials(config: Mapping[str, str]) -> CredentialsT | None:
     protocol = config.get("security.protocol", "plaintext").lower()
     if protocol not in ("plaintext", "ssl", "sasl_plaintext", "sasl_ssl"):
         raise ValueError(f"security.protocol {protocol!r}: one of plaintext, ssl, sasl_plaintext, sasl_ssl")
@@ -56,7 +55,7 @@ def _credentials(config: Mapping[str, Any]) -> CredentialsT | None:
     )
 
 
-def _context(config: Mapping[str, Any]) -> ssl.SSLContext:
+def _context(config: Mapping[str, str]) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=config.get("ssl.ca.location"))
         certificate = config.get("ssl.certificate.location")

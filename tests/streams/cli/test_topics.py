@@ -31,7 +31,7 @@ def prefix(stack: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def create(stack: Settings, name: str, partitions: int, config: dict[str, str] | None = None) -> None:
     topic = NewTopic(name, partitions, 1, config=config or {})
-    admin = AdminClient(stack.kafka_config)  # its end would end its requests
+    admin = AdminClient({**stack.kafka_config})  # its end would end its requests
     admin.create_topics([topic])[name].result(10)
     while name not in admin.list_topics(timeout=10).topics:
         time.sleep(0.02)

@@ -17,7 +17,7 @@ def test_every_part_answers_a_real_request(stack: Settings) -> None:
 
 
 def test_topics_are_as_the_table_says(stack: Settings) -> None:
-    there = AdminClient(stack.kafka_config).list_topics(timeout=10).topics
+    there = AdminClient({**stack.kafka_config}).list_topics(timeout=10).topics
     assert {spec.name for spec in provisioning.desired(stack)} <= set(there)
     assert provisioning.plan(stack) == []
 

@@ -1,0 +1,82 @@
+"""What engines on a broker share: consumer groups in one loop, started, committed and stopped together."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Protocol
+
+from streams.runtime.intake import Handle, Intake
+
+COMMIT_INTERVAL_S = 1.0
+
+
+class Group(Protocol):
+    """One consumer group's member in this process."""
+
+    async def start(self) -> None:
+        """Join; returns when the group has said which partitions this member reads; none is an answer too."""
+        ...
+
+    async def commit(self) -> None:
+        """See that what is finished without a gap gets committed. Raises Fatal where that is hopeless."""
+        ...
+
+    async def stop(self, *, grace_s: float) -> None:
+        """Take nothing more, finish what is in hand, commit, leave the group."""
+        ...
+
+
+class Engine(ABC):
+    """Reads topics in consumer groups, several in one process and loop."""
+
+    def __init__(self, *, max_events: int, max_bytes: int) -> None:
+        """`max_events` and `max_bytes` bound what is in flight in each group."""
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._groups: list[Group] = []
+        self._failed: asyncio.Future[None] | None = None
+
+    @abstractmethod
+    def group(self, name: str, topic: str, intake: Intake, on_error: Callable[[BaseException], None]) -> Group:
+        """A member of the group `name` that gives what it reads of `topic` to `intake`; without I/O.
+
+        `on_error` ends the engine.
+        """
+
+    def host(self, group: str, topic: str, handle: Handle) -> None:
+        """Consume `topic` in `group`; before `run`, and on its event loop."""
+        intake = Intake(handle, max_events=self._max_events, max_bytes=self._max_bytes, on_error=self._fail)
+        self._groups.append(self.group(group, topic, intake, self._fail))
+
+    async def run(self, stop: asyncio.Event, *, on_ready: Callable[[], None], grace_s: float = 10.0) -> None:
+        """Consume until `stop` is set. Raises Fatal, or what a handler raised, with its record uncommitted."""
+        self._failed = asyncio.get_running_loop().create_future()
+        stopped = asyncio.create_task(stop.wait())
+        commits = asyncio.create_task(self._commit())
+        starting = asyncio.gather(*(group.start() for group in self._groups))
+        try:
+            ends: set[asyncio.Future[None] | asyncio.Task[bool]] = {stopped, commits, self._failed}
+            await asyncio.wait({starting, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                on_ready()
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (starting, stopped, commits):
+                task.cancel()
+            await asyncio.gather(starting, return_exceptions=True)  # asyncio complains of what nobody looked at
+            grace = 0.0 if self._failed.done() else grace_s
+            await asyncio.gather(*(group.stop(grace_s=grace) for group in self._groups))
+        for outcome in (self._failed, commits):
+            if outcome.done() and not outcome.cancelled():
+                outcome.result()
+
+    async def _commit(self) -> None:
+        while True:
+            await asyncio.sleep(COMMIT_INTERVAL_S)
+            for group in self._groups:
+                await group.commit()
+
+    def _fail(self, error: BaseException) -> None:
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_exception(error)
