@@ -1,21 +1,14 @@
-"""The only place that knows pymilvus: connecting, calling, and its errors in our words."""
+"""What a Milvus can be asked: searches, rows, collections and their aliases."""
 
 import asyncio
-import logging
-import re
-import ssl
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from processors.backends.http import Misdeployed
-from processors.backends.milvus.deferred_pandas import pandas_deferred
-from processors.backends.milvus.errors import CollectionMissing, handshake, of_server
+from processors.backends.milvus.connection import MilvusConnection
 from processors.backends.milvus.schema import (
     MODEL_PROPERTY,
     Index,
-    Server,
     Sets,
     Words,
     chunks_schema,
@@ -25,88 +18,16 @@ from processors.backends.milvus.schema import (
 from processors.errors import Poison, Transient
 from processors.ports import Vectors
 
-CALL_TIMEOUT_S = 10.0
 LOAD_TIMEOUT_S = 60.0
 MAX_ROWS = 16_384
 """What a Milvus query returns at most."""
 CREATION_POLLS, CREATION_POLL_S = 20, 0.1
 
-REFUSED_BY_CLIENT = frozenset({"ParamError", "DataNotMatchException", "DataTypeNotMatchException"})
-"""Exceptions for what never left this process."""
-
-NOT_GRPC = re.compile(r"failed parsing http/2(?!.*http status (429|5))", re.IGNORECASE)
-"""Something that speaks HTTP/1, unless it says that it is a gateway whose server is busy or away."""
-
 Row = dict[str, Any]
 
 
-class MilvusClient:
-    """An asynchronous connection whose calls have a timeout and raise Transient or Poison only."""
-
-    def __init__(self, uri: str, *, token: str, database: str = "", ca_file: Path | None = None) -> None:
-        self.uri = uri
-        self.database = database
-        self._token = token
-        self._ca_file = str(ca_file) if ca_file and uri.startswith("https:") else ""
-        self._client: Any = None
-        self._pymilvus: Any = None
-        self.server = Server("")
-
-    async def open(self, database: str | None = None) -> None:
-        """Connect to the database of the address, or to another one."""
-        await self.close()
-        with pandas_deferred():
-            import pymilvus
-        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs a traceback per failed attempt
-        self._pymilvus = pymilvus
-        # Servers close a connection that pings them while idle more often than every five minutes.
-        options: dict[str, Any] = {"grpc_options": {"grpc.keepalive_permit_without_calls": False}}
-        if self._ca_file:
-            options["server_pem_path"] = self._ca_file
-        self._client = pymilvus.AsyncMilvusClient(
-            uri=self.uri, token=self._token, db_name=self.database if database is None else database, **options
-        )
-        try:
-            self.server = Server(str(await self.call("get_server_version")))
-            if self.database and database is None:
-                await self.exists("any")  # or the first document would learn that there is no such database
-        except Transient as error:
-            if not isinstance(error, Misdeployed) and self.uri.startswith("https:"):
-                await handshake(self.uri, self._ca_file or None)
-            raise
-
-    async def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
-
-    @property
-    def types(self) -> Any:
-        """pymilvus, for its schemas and requests."""
-        return self._pymilvus
-
-    async def call(self, method: str, *arguments: Any, timeout_s: float | None = None, **options: Any) -> Any:
-        """What pymilvus' `method` returns."""
-        import grpc
-
-        if self._client is None:
-            raise Transient(f"the index at {self.uri} is not open")
-        timeout_s = CALL_TIMEOUT_S if timeout_s is None else timeout_s
-        about = f"milvus at {self.uri}: {method}"
-        try:
-            async with asyncio.timeout(timeout_s + 1):  # pymilvus does not count the time that connecting takes
-                return await getattr(self._client, method)(*arguments, timeout=timeout_s, **options)
-        except self._pymilvus.MilvusException as error:
-            if isinstance(error.__cause__, grpc.RpcError):  # it only says that connecting failed, and not why
-                raise _of_transport(error.__cause__, about) from error
-            said = f"{about}: {error.message} (code {error.code})"
-            raise of_server(error, said, is_input=type(error).__name__ in REFUSED_BY_CLIENT) from error
-        except grpc.RpcError as error:
-            raise _of_transport(error, about) from error
-        except TimeoutError as error:
-            raise Transient(f"{about}: no answer in {timeout_s:.0f} s; is it overloaded or unreachable?") from error
-        except (OSError, ssl.SSLError) as error:
-            raise Transient(f"{about}: {str(error) or type(error).__name__}") from error
+class MilvusClient(MilvusConnection):
+    """One server's answers, checked for their shape; everything raises Transient or Poison only."""
 
     async def hybrid_search(
         self,
@@ -257,23 +178,3 @@ def consistency(snapshot_s: float | None) -> dict[str, Any]:
     if snapshot_s is None:
         return {"consistency_level": "Strong"}
     return {"consistency_level": "Customized", "guarantee_timestamp": int(max(0.0, snapshot_s) * 1000) << 18}
-
-
-def _of_transport(error: Any, about: str) -> Transient:
-    code = getattr(error.code(), "name", "") if callable(getattr(error, "code", None)) else ""
-    details = error.details() if callable(getattr(error, "details", None)) else str(error)
-    said = f"{about}: {details} ({code or type(error).__name__})"
-    match code:
-        case "UNIMPLEMENTED":
-            return Misdeployed("too-old", f"{said}: is this Milvus, and 2.4 or later?")
-        case "UNAUTHENTICATED" | "PERMISSION_DENIED":
-            return Misdeployed("unauthorized", f"{said}: correct index_token (USER:PASSWORD or an API key)")
-        case "RESOURCE_EXHAUSTED":
-            return Transient(f"{said}: the message is larger than the server takes, or it is overloaded")
-        case _ if NOT_GRPC.search(said):
-            return Misdeployed("bad-url", f"{said}: that is no Milvus; correct the index URL: port or server")
-        case _:
-            return Transient(f"{said}: is it running, and does the index URL name it?")
-
-
-__all__ = ["MAX_ROWS", "CollectionMissing", "MilvusClient", "Row", "consistency"]

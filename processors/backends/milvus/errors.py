@@ -38,6 +38,8 @@ QUOTA_RETRY_S, RATE_RETRY_S = 10.0, 1.0
 """Memory is given back by the minute; a rate is counted by the second."""
 NO_SUCH_DATABASE = re.compile(r"database.* (not found|does not exist)")
 HANDSHAKE_S = 5.0
+NOT_GRPC = re.compile(r"failed parsing http/2(?!.*http status (429|5))", re.IGNORECASE)
+"""Something that speaks HTTP/1, unless it says that it is a gateway whose server is busy or away."""
 
 
 class CollectionMissing(Transient):
@@ -90,6 +92,29 @@ def _of_deployment(code: object, words: str, said: str) -> Transient | None:
     if "timeout" in words or "deadline" in words:
         return Transient(f"{said}: it did not answer in time; is it overloaded or unreachable?")
     return None
+
+
+def of_transport(error: Any, about: str) -> Transient:
+    """What gRPC says of a call that brought no message."""
+    code = getattr(error.code(), "name", "") if callable(getattr(error, "code", None)) else ""
+    details = error.details() if callable(getattr(error, "details", None)) else str(error)
+    said = f"{about}: {details} ({code or type(error).__name__})"
+    match code:
+        case "UNIMPLEMENTED":
+            return Misdeployed("too-old", f"{said}: is this Milvus, and 2.4 or later?")
+        case "UNAUTHENTICATED" | "PERMISSION_DENIED":
+            return Misdeployed("unauthorized", f"{said}: correct index_token (USER:PASSWORD or an API key)")
+        case _ if NOT_GRPC.search(said):
+            return Misdeployed("bad-url", f"{said}: that is no Milvus; correct the index URL: port or server")
+        case "RESOURCE_EXHAUSTED":
+            remedy = "the message is larger than the server takes, or it is overloaded"
+        case "DEADLINE_EXCEEDED":
+            remedy = "it did not answer in time; is it overloaded or unreachable?"
+        case "UNAVAILABLE" | "":
+            remedy = "is it running, and does the index URL name it?"
+        case _:
+            remedy = "see the log of the server, or of what stands between"
+    return Transient(f"{said}: {remedy}")
 
 
 async def handshake(url: str, ca_file: str | None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from processors.backends.milvus import client as milvus_client
+from processors.backends.milvus import connection as milvus_connection
 from processors.backends.milvus.index import MilvusIndex
 from processors.errors import Poison, Transient
 from streams.settings import Settings
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.stack
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(milvus_client, "CALL_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(milvus_connection, "CALL_TIMEOUT_S", 0.5)
 
 
 @pytest.fixture
@@ -47,7 +47,8 @@ ANSWERS: dict[str, tuple[Fault, str]] = {
     "busy": (Status("RESOURCE_EXHAUSTED", "too many requests"), "too many requests.*overloaded"),
     "expired token": (Status("UNAUTHENTICATED", "token expired"), "token expired.*index_token"),
     "forbidden": (Status("PERMISSION_DENIED", "not yours"), "not yours.*index_token"),
-    "failing": (Status("INTERNAL", "oops"), "overloaded or unreachable"),
+    "failing": (Status("INTERNAL", "oops"), r"oops \(INTERNAL\): see the log"),
+    "late": (Status("DEADLINE_EXCEEDED", "oops"), r"oops \(DEADLINE_EXCEEDED\): it did not answer in time"),
     "away": (Status("UNAVAILABLE", "no upstream"), "is it running"),
     "silent": (Silence(), "did not answer in time"),
     "no message": (b"<!DOCTYPE html>", "Unexpected error"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from processors.backends.milvus import client as milvus_client
+from processors.backends.milvus import connection as milvus_connection
 from processors.backends.milvus.index import MilvusIndex
 from processors.errors import Poison, Transient
 from streams.settings import Settings
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.stack
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(milvus_client, "CALL_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(milvus_connection, "CALL_TIMEOUT_S", 0.5)
 
 
 @pytest.fixture

@@ -4,29 +4,29 @@ import socket
 
 import pytest
 
-from processors.backends.milvus.client import MilvusClient
+from processors.backends.milvus.connection import MilvusConnection
 from processors.errors import Transient
 
 
 @pytest.fixture
-def client() -> MilvusClient:
+def client() -> MilvusConnection:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        return MilvusClient(f"http://127.0.0.1:{nobody.getsockname()[1]}", token="")
+        return MilvusConnection(f"http://127.0.0.1:{nobody.getsockname()[1]}", token="")
 
 
-async def test_before_it_is_open_and_after_it_is_closed_calls_wait(client: MilvusClient) -> None:
+async def test_before_it_is_open_and_after_it_is_closed_calls_wait(client: MilvusConnection) -> None:
     with pytest.raises(Transient, match=r"http://127.* is not open"):
-        await client.exists("any")
+        await client.call("has_collection", "any")
     with pytest.raises(Transient, match="refused"):
         await client.open()
     await client.close()
     with pytest.raises(Transient, match="is not open"):
-        await client.exists("any")
+        await client.call("has_collection", "any")
 
 
 async def test_a_start_that_is_tried_again_leaves_no_connection_behind(
-    client: MilvusClient, monkeypatch: pytest.MonkeyPatch
+    client: MilvusConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import pymilvus
 
