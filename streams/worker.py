@@ -243,14 +243,14 @@ async def _unless(stop: asyncio.Event, work: Awaitable[T]) -> T | None:
         await asyncio.gather(stopping, working, return_exceptions=True)
 
 
-async def serve(settings: Settings, stages: Sequence[str], *, tracer: Tracer) -> int:
+async def serve(settings: Settings, stages: Sequence[str], *, tracer: Tracer, ports: Ports | None = None) -> int:
     """Run a worker in this process until SIGTERM or SIGINT; the exit code: 0 clean, 1 fatal, 2 wrong settings."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
     try:
-        await Worker(settings, stages, tracer=tracer).run(stop)
+        await Worker(settings, stages, tracer=tracer, ports=ports).run(stop)
     except ConfigError as error:
         log.error("wrong settings", extra={"reason": str(error)})
         return 2
