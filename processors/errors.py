@@ -1,4 +1,4 @@
-"""The two things that a processor or a backend may say about a failure. Anything else raised is a bug."""
+"""The things that a processor or a backend may say about a failure. Anything else raised is a bug."""
 
 
 class Poison(Exception):
@@ -24,3 +24,15 @@ class Transient(Exception):
         super().__init__(reason)
         self.reason = reason
         self.retry_after_s = retry_after_s
+
+
+class NotYet(Transient):
+    """What the event asks for is under way, and it is worth waiting for: nothing is wrong with any service.
+
+    The same event is tried again for `wait_s` in all; then it ends with `code`, and `reason` as the detail.
+    """
+
+    def __init__(self, code: str, reason: str, *, wait_s: float) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.wait_s = wait_s

@@ -177,6 +177,8 @@ class Search:
     limit: int
     principals: tuple[str, ...] = ()
     filters: Mapping[str, Scalar | tuple[Scalar, ...]] = field(default_factory=dict)
+    heads: tuple[Head, ...] = ()
+    """As `Index.newest` gave them: of these documents the search shows what they name, or newer, however it may lag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +204,14 @@ class Index(Port, Protocol):
         """Read your writes: never older than the last `flip` that returned here.
 
         What others flipped may be missing as long as a search may lag: a writer that acts on it makes rows that lose.
+        """
+        ...
+
+    async def newest(self, tenant: Tenant, versions: Mapping[DocumentId, int]) -> Mapping[DocumentId, Head]:
+        """The heads of these documents, whoever flipped them and deletions included; absent where there is none.
+
+        Never older than the given version where its flip, or that of a newer one, has returned anywhere. Cheap enough
+        to be asked again and again until that is so.
         """
         ...
 

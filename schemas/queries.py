@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AwareDatetime, Field
 
 from schemas.documents import Count, Finite, Scalar, Timings
-from schemas.ids import DocumentId, QueryId, QueryIdField, TenantField
+from schemas.ids import DocumentId, DocumentIdField, QueryId, QueryIdField, TenantField, VersionField
 
 AnswerMode = Literal["extractive", "generative"]
 """extractive: sentences of the evidence, verbatim; generative: a language model's words over the evidence."""
@@ -17,6 +17,8 @@ MAX_QUESTION_CHARS = 8_000
 
 Filters = Annotated[Mapping[str, Scalar | tuple[Scalar, ...]], Field(max_length=16)]
 """Metadata field to the value it must have, or to several of which it must have one."""
+MinVersions = Annotated[Mapping[DocumentIdField, VersionField], Field(max_length=64)]
+WaitS = Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,10 @@ class QueryAsked:
     top_k: Annotated[int, Field(ge=1, le=50)] = 5
     """Passages of evidence to answer from."""
     filters: Filters = field(default_factory=dict)
+    min_versions: MinVersions = field(default_factory=dict)
+    """Documents to the version, published or deleted, that the search must see: that one or a newer one."""
+    wait_for_s: WaitS = 5.0
+    """How long the search waits for these versions, within the deadline; then the question fails with `not-visible`."""
 
     @property
     def key(self) -> str:

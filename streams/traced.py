@@ -237,6 +237,9 @@ class TracedIndex(Traced[Index]):
     async def head(self, tenant: Tenant, document_id: DocumentId) -> Head | None:
         return await self.port.head(tenant, document_id)
 
+    async def newest(self, tenant: Tenant, versions: Mapping[DocumentId, int]) -> Mapping[DocumentId, Head]:
+        return await self.port.newest(tenant, versions)
+
     async def vectors(
         self, tenant: Tenant, document_id: DocumentId, text_hashes: Sequence[str], *, model: str
     ) -> Mapping[str, Vectors]:

@@ -166,6 +166,7 @@ async def find(
     limit: int = 10,
     principals: tuple[str, ...] = (),
     filters: Mapping[str, Scalar | tuple[Scalar, ...]] | None = None,
+    heads: tuple[Head, ...] = (),
 ) -> Sequence[Passage]:
     """What a search for `text` by these principals shows."""
     words = HashedWords()
@@ -178,5 +179,6 @@ async def find(
         limit=limit,
         principals=principals,
         filters=filters or {},
+        heads=heads,
     )
     return await index.search(search)

@@ -2,12 +2,13 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from processors.conformance import equal, holds, raises
 from processors.conformance.documents import HashedWords, embedded, head
 from processors.conformance.shelf import HANDBOOK, Shelf
 from processors.errors import Transient
+from schemas import DocumentId
 
 MIXTURE = "readers see a version that is not the document's"
 
@@ -157,6 +158,43 @@ async def a_head_comes_back_as_it_was_given(shelf: Shelf) -> None:
     """To the microsecond."""
     live = await shelf.publish(["text"], flipped_at=datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC))
     equal(await shelf.index.head(shelf.tenant, HANDBOOK), live, "the head", "later versions are compared wrongly")
+
+
+async def newest_tells_what_any_connection_has_flipped(shelf: Shelf) -> None:
+    """The heads of documents by id, as another connection left them, deletions included, of one tenant alone."""
+    older = "questions wait for ever for what was published, or do not see it"
+    async with shelf.second() as second:
+        await second.publish(["a pump"], document_id="pump")
+        live = await second.publish(["two pumps"], document_id="pump", version=3)
+        gone = await second.publish(["a valve"], document_id="valve")
+        gone = replace(gone, version=2, rows_version=None)
+        await second.index.flip(gone)
+        await second.publish(["others' crane"], document_id="crane", tenant=shelf.neighbour)
+    asked = {DocumentId(name): version for name, version in (("pump", 2), ("valve", 9), ("crane", 1), ("none", 1))}
+    found = await shelf.index.newest(shelf.tenant, asked)
+    equal(dict(found), {"pump": live, "valve": gone}, "the newest heads", older)
+    equal(dict(await shelf.index.newest(shelf.tenant, {})), {}, "the newest heads of no document", older)
+
+
+async def a_search_that_is_given_heads_shows_what_they_name(shelf: Shelf) -> None:
+    """Of a document whose head is given, rows of that version come, even where the clock that flipped it is ahead."""
+    await shelf.publish(["the old pump"])
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    await shelf.publish(["the new pump"], version=2, flipped_at=ahead)
+    await shelf.publish(["another pump"], document_id="other")
+    heads = tuple((await shelf.index.newest(shelf.tenant, {HANDBOOK: 2})).values())
+    found = sorted(passage.text for passage in await shelf.find("pump", heads=heads))
+    equal(found, ["another pump", "the new pump"], "what is found", "whoever published a version does not see it")
+
+
+async def a_search_that_is_given_a_head_may_show_a_newer_one(shelf: Shelf) -> None:
+    """A head that was read a while ago hides nothing that replaced it meanwhile, deletions included."""
+    first = await shelf.publish(["one pump"])
+    second = await shelf.publish(["two pumps"], version=2)
+    found = [passage.text for passage in await shelf.find("pump", heads=(first,))]
+    equal(found, ["two pumps"], "what is found with a replaced head", MIXTURE)
+    await shelf.index.flip(replace(second, version=3, rows_version=None, flipped_at=datetime.now(UTC)))
+    equal(list(await shelf.find("pump", heads=(second,))), [], "what is found after a deletion", MIXTURE)
 
 
 async def two_workers_may_write_first_at_the_same_time(shelf: Shelf) -> None:

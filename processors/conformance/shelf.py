@@ -78,9 +78,11 @@ class Shelf:
         limit: int = 10,
         principals: tuple[str, ...] = (),
         filters: Mapping[str, Scalar | tuple[Scalar, ...]] | None = None,
+        heads: tuple[Head, ...] = (),
     ) -> Sequence[Passage]:
+        owner = tenant or self.tenant
         return await find(
-            self.index, text, tenant=tenant or self.tenant, limit=limit, principals=principals, filters=filters
+            self.index, text, tenant=owner, limit=limit, principals=principals, filters=filters, heads=heads
         )
 
     async def texts(self, text: str, *, tenant: Tenant | None = None) -> list[str]:

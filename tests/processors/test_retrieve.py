@@ -1,6 +1,9 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from processors.errors import Poison
+from processors.errors import NotYet, Poison
 from processors.ports import Index
 from processors.retrieve import Retrieve
 from schemas import MAX_QUESTION_CHARS, PassagesRetrieved, QueryAsked
@@ -69,3 +72,40 @@ async def test_a_question_of_the_greatest_length_is_answered(index: Index) -> No
     await publish(index, ["a red pump"])
     after = await retrieve(index, asked(("pump " * MAX_QUESTION_CHARS)[:MAX_QUESTION_CHARS]))
     assert len(after.passages) == 1
+
+
+async def test_versions_that_are_visible_are_searched(index: Index) -> None:
+    await publish(index, ["an old pump"])
+    await publish(index, ["a new pump"], version=4, flipped_at=datetime.now(UTC) + timedelta(hours=1))
+    await publish(index, ["a valve"], document_id="other", version=9)
+    for wanted in ({"handbook": 4}, {"handbook": 3, "other": 9}):
+        after = await retrieve(index, asked("pump", min_versions=wanted))
+        assert [passage.text for passage in after.passages][0] == "a new pump"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "says"),
+    [
+        ({"handbook": 3}, "version 3 of 'handbook' is not visible, version 2 is"),
+        ({"gone": 3}, "version 3 of 'gone' is not visible, version 2 is, a deletion"),
+        ({"none": 1}, "version 1 of 'none' is not visible, no version of it is"),
+        ({"handbook": 2, "none": 1, "gone": 7}, "version 1 of 'none' is not visible, no version of it is (and 1 more)"),
+    ],
+)
+async def test_versions_that_are_not_visible_yet_cost_no_embedding(
+    index: Index, wanted: dict[str, int], says: str
+) -> None:
+    await publish(index, ["a pump"], version=2)
+    await publish(index, ["others' pump"], document_id="none", tenant="other")
+    await index.flip(replace(await publish(index, ["x"], document_id="gone"), version=2, rows_version=None))
+    embedder = HashedWords()
+    with pytest.raises(NotYet) as missing:
+        await Retrieve(embedder, index)(asked("pump", min_versions=wanted, wait_for_s=7.0))
+    assert (missing.value.code, missing.value.reason, missing.value.wait_s) == ("not-visible", says, 7.0)
+    assert embedder.texts == []
+
+
+async def test_a_deletion_counts_as_a_version_that_is_visible(index: Index) -> None:
+    live = await publish(index, ["a pump"])
+    await index.flip(replace(live, version=2, rows_version=None))
+    assert (await retrieve(index, asked("pump", min_versions={"handbook": 2}))).passages == ()

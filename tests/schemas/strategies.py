@@ -64,7 +64,14 @@ def _scalars(hint: Any, constraints: tuple[Any, ...]) -> st.SearchStrategy[Any]:
         return st.integers(limits.get("ge"), limits["lt"] - 1 if "lt" in limits else limits.get("le"))
     simple = {
         bool: st.booleans(),
-        float: st.floats(allow_nan=False, allow_infinity=False),
+        float: st.floats(
+            *(
+                next((getattr(each, name) for each in constraints if hasattr(each, name)), None)
+                for name in ("ge", "le")
+            ),
+            allow_nan=False,
+            allow_infinity=False,
+        ),
         bytes: st.binary(max_size=LONGEST),
         types.NoneType: st.none(),
     }

@@ -4,8 +4,6 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from processors.backends.http import at_start
 from processors.backends.milvus.address import MilvusAddress
 from processors.backends.milvus.client import MilvusClient, Row
@@ -26,9 +24,11 @@ from processors.backends.milvus.rows import (
     PASSAGE_FIELDS,
     chunk_of,
     chunk_rows,
+    head_key,
     head_of,
     head_row,
     newest_row,
+    vectors_of,
 )
 from processors.backends.milvus.schema import Form
 from processors.backends.milvus.search import Live, by_document, dead_rows, is_live, live_rows, ranked
@@ -116,6 +116,16 @@ class MilvusIndex:
             found.append(own)  # what this process wrote is newer than the bound
         return max(found, key=lambda head: (head.version, head.flipped_at), default=None)
 
+    async def newest(self, tenant: Tenant, versions: Mapping[DocumentId, int]) -> Mapping[DocumentId, Head]:
+        keys = [
+            key
+            for document_id, version in versions.items()
+            for document in [document_key(tenant, document_id)]
+            for key in (document, head_key(document, version))  # a late writer may have made the first one stale
+        ]
+        rows = await self._heads(among("id", keys), None)
+        return {row["document_id"]: head_of(row) for row in sorted(rows, key=lambda row: int(row["version"]))}
+
     async def vectors(
         self, tenant: Tenant, document_id: DocumentId, text_hashes: Sequence[str], *, model: str
     ) -> Mapping[str, Vectors]:
@@ -130,7 +140,7 @@ class MilvusIndex:
             wanted = live if large else f"{live} and {among('text_hash', text_hashes)}"
             fields = ("text_hash", "dense")
             rows = await self._store.query(self._store.chunks, wanted, fields, snapshot_s=self._since(head))
-            found = {row["text_hash"]: np.asarray(row["dense"], dtype=np.float32) for row in rows}
+            found = vectors_of(rows, self._store.collections.model.dimensions) if rows else {}
             if large:
                 self._vectors[key] = found
                 while len(self._vectors) > DOCUMENTS_REMEMBERED:
@@ -213,15 +223,20 @@ class MilvusIndex:
             expression=expression,
             limit=fetch,
             fields=PASSAGE_FIELDS,
-            snapshot_s=self._snapshot_s(),
+            snapshot_s=None if search.heads else self._snapshot_s(),
         )
         documents = sorted({hit["document"] for hit in hits})
         if not documents:
             return hits, {}
         theirs = f"{of_tenant(search.tenant, self._form)} and {among('document', documents)}"
-        heads = await self._heads(theirs, self._snapshot_s())
-        nothing = dict.fromkeys(documents, Live(DELETED, ""))  # of a document that has no head yet
-        return hits, nothing | {document: live_rows(rows, snapshot_us) for document, rows in by_document(heads).items()}
+        given = {document_key(head.tenant, head.document_id): head for head in search.heads}
+        known = [head_row(given[document]) for document in documents if document in given]
+        heads = by_document([*known, *await self._heads(theirs, self._snapshot_s())])
+        live = dict.fromkeys(documents, Live(DELETED, ""))  # of a document that has no head yet
+        for document, rows in heads.items():
+            version = given[document].version if document in given else 0
+            live[document] = live_rows(rows, snapshot_us, known=version)
+        return hits, live
 
     async def _decided(self, document: str) -> Head:
         """The newest of a document's heads, whatever a late writer made of the row that repeats it."""

@@ -11,7 +11,7 @@ from processors.backends.milvus.client import Row
 from processors.backends.milvus.expressions import EVERYBODY, document_key, label_token, reader_token, tokens
 from processors.backends.milvus.schema import MAX_SET, MAX_VARCHAR_BYTES, Sets
 from processors.errors import Poison
-from processors.ports import Head
+from processors.ports import Head, Vectors
 from schemas import Chunk, ChunksEmbedded, Passage, digest
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -90,6 +90,16 @@ def chunk_of(row: Mapping[str, Any]) -> Chunk:
     )
 
 
+def vectors_of(rows: Sequence[Row], dimensions: int) -> dict[str, Vectors]:
+    """The vectors that can be used again, by text hash; one that cannot is computed anew."""
+    vectors = {row["text_hash"]: np.asarray(row["dense"], dtype=np.float32) for row in rows}
+    return {
+        text_hash: vector
+        for text_hash, vector in vectors.items()
+        if vector.shape == (dimensions,) and np.isfinite(vector).all()
+    }
+
+
 def passage_of(row: Mapping[str, Any], scores: Mapping[str, float]) -> Passage:
     return Passage(
         document_id=row["document_id"],
@@ -106,11 +116,16 @@ def passage_of(row: Mapping[str, Any], scores: Mapping[str, float]) -> Passage:
     )
 
 
+def head_key(document: str, version: int) -> str:
+    """Of the row that decides about a version."""
+    return digest((document, str(version)))
+
+
 def head_row(head: Head) -> Row:
     """A row per version, which decides: a late writer of an older version adds garbage and overwrites nothing."""
     document = document_key(head.tenant, head.document_id)
     return {
-        "id": digest((document, str(head.version))),
+        "id": head_key(document, head.version),
         "tenant": head.tenant,
         "document": document,
         "document_id": head.document_id,

@@ -31,15 +31,16 @@ def by_document(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return grouped
 
 
-def live_rows(heads: Sequence[Row], snapshot_us: float) -> Live:
+def live_rows(heads: Sequence[Row], snapshot_us: float, *, known: int = 0) -> Live:
     """The rows that a search of this snapshot keeps, given a document's heads, newest first.
 
     A head that is newer than the snapshot names rows that the snapshot may lack, so the one before it counts, whose
-    rows nobody sweeps yet. A deletion counts at once, and where every head is newer the oldest one does.
+    rows nobody sweeps yet; up to version `known` the snapshot has them, whatever the clocks say. A deletion counts at
+    once, and where every head is newer the oldest one does.
     """
     if heads[0]["rows_version"] == DELETED:
         return Live(DELETED, "")
-    settled = [head for head in heads if head["flipped_at_us"] <= snapshot_us]
+    settled = [head for head in heads if head["flipped_at_us"] <= snapshot_us or head["version"] <= known]
     head = (settled or heads[-1:])[0]
     return Live(head["rows_version"], head["digest"])
 
