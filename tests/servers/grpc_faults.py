@@ -2,9 +2,12 @@
 
 async with GrpcFaults("127.0.0.1:19530") as way:
     way.faults["Search"] = Status("RESOURCE_EXHAUSTED", "too many requests")
+    way.faults["ModelStreamInfer"] = (PASS, b"no message")   # message by message
 """
 
 import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -23,16 +26,27 @@ class Status:
     words: str
 
 
+@dataclass(frozen=True, slots=True)
 class Silence:
-    """The request is read, and nothing comes back."""
+    """Nothing more comes, and no end."""
+
+    begun: bool = False
+    """Whether the head of the answer is sent before."""
 
 
-Fault = Status | Silence | bytes
-"""Bytes are sent as they are, in place of the message."""
+def PASS(message: bytes) -> bytes:  # noqa: N802 - a constant
+    """The real message."""
+    return message
+
+
+Step = Status | Silence | bytes | Callable[[bytes], bytes]
+"""Bytes are sent as they are, in place of a message; a function makes the message of the real server's next one."""
+Fault = Step | tuple[Step, ...]
+"""After the last step the answer ends, as if it were whole."""
 
 
 class GrpcFaults(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no types
-    """Listens on a free port of 127.0.0.1 while its context lasts; calls of one request and one answer only."""
+    """Listens on a free port of 127.0.0.1 while its context lasts."""
 
     def __init__(self, upstream: str) -> None:
         self.faults: dict[str, Fault] = {}
@@ -55,22 +69,43 @@ class GrpcFaults(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no ty
         await self._channel.close()
 
     def service(self, called: Any) -> Any:
-        async def answer(request: bytes, context: Any) -> bytes:
-            return await self._answer(called.method, request, context)
+        async def answer(requests: AsyncIterator[bytes], context: Any) -> AsyncGenerator[bytes, None]:
+            real = self._passed(called.method, requests, context)
+            async with aclosing(real), aclosing(self._answer(called.method, real, context)) as messages:
+                async for message in messages:
+                    yield message
 
-        return grpc.unary_unary_rpc_method_handler(answer)
+        # A call of one request and one answer is the same on the wire.
+        return grpc.stream_stream_rpc_method_handler(answer)
 
-    async def _answer(self, method: str, request: bytes, context: Any) -> bytes:
-        match self.faults.get(method.rpartition("/")[2], self.faults.get("*")):
-            case Status(code, words):
-                await context.abort(grpc.StatusCode[code], words)
-            case Silence():
-                await asyncio.Event().wait()
-            case bytes() as content:
-                return content
+    async def _answer(
+        self, method: str, real: AsyncGenerator[bytes, None], context: Any
+    ) -> AsyncGenerator[bytes, None]:
+        fault = self.faults.get(method.rpartition("/")[2], self.faults.get("*"))
+        if fault is None:
+            async for message in real:
+                yield message
+            return
+        for step in fault if isinstance(fault, tuple) else (fault,):
+            match step:
+                case Status(code, words):
+                    await context.abort(grpc.StatusCode[code], words)
+                case Silence(begun):
+                    if begun:
+                        await context.send_initial_metadata(())
+                    await asyncio.Event().wait()
+                case bytes():
+                    yield step
+                case _:
+                    yield step(await anext(real))
+
+    async def _passed(self, method: str, requests: AsyncIterator[bytes], context: Any) -> AsyncGenerator[bytes, None]:
         metadata = [(name, value) for name, value in context.invocation_metadata() if not name.startswith(OWN)]
+        call = self._channel.stream_stream(method)(requests, metadata=metadata)
         try:
-            answer: bytes = await self._channel.unary_unary(method)(request, metadata=metadata)
+            async for message in call:
+                yield message
         except grpc.aio.AioRpcError as error:
             await context.abort(error.code(), error.details())
-        return answer
+        finally:
+            call.cancel()

@@ -29,7 +29,9 @@ class Fault:
     reset: bool = False
     """Every connection, also an open one at its next byte, ends by RST."""
     cut_after_bytes: int | None = None
-    """Of each connection's answers; then it is hung up."""
+    """Of each connection's answers from now on; then it is hung up."""
+    stall_after_bytes: int | None = None
+    """Of each connection's answers from now on; then nothing more comes through."""
 
 
 HEALTHY = Fault()
@@ -149,17 +151,26 @@ class FaultProxy:
             await writer.drain()
 
     async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        sent = 0
+        fault, sent = self._fault, 0
         while data := await reader.read(PIECE_BYTES):
             if await self._lost():
                 return
-            await asyncio.sleep(self._fault.latency_s)
-            cut = self._fault.cut_after_bytes
-            writer.write(data if cut is None else data[: max(0, cut - sent)])
+            if self._fault is not fault:
+                fault, sent = self._fault, 0
+            await asyncio.sleep(fault.latency_s)
+            cut = fault.cut_after_bytes if fault.stall_after_bytes is None else fault.stall_after_bytes
+            passing = len(data) if cut is None else max(0, cut - sent)
+            writer.write(data[:passing])
             await writer.drain()
             sent += len(data)
-            if cut is not None and sent >= cut:
+            if fault.cut_after_bytes is not None and sent >= fault.cut_after_bytes:
                 return
+            if passing < len(data):
+                while self._fault is fault:
+                    await self._switched.wait()
+                if await self._lost():
+                    return
+                writer.write(data[passing:])
 
     async def _lost(self) -> bool:
         """Whether the connection must end before these bytes pass; keeps them as long as nothing passes."""

@@ -70,6 +70,20 @@ async def test_an_answer_is_cut_after_so_many_bytes() -> None:
         assert await reader.read() == b"hel"
 
 
+async def test_an_answer_stalls_after_so_many_bytes_and_goes_on_when_it_heals() -> None:
+    async with echoing() as proxy, connected(proxy) as (reader, writer):
+        writer.write(b"hello")
+        assert await reader.readexactly(5) == b"hello"
+        proxy.fault = Fault(stall_after_bytes=3)
+        writer.write(b"again")
+        assert await reader.readexactly(3) == b"aga"
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.05)
+        await proxy.heal()
+        writer.write(b"!")
+        assert await reader.readexactly(3) == b"in!"
+
+
 async def test_refusing_ends_what_is_there_and_the_port_comes_back() -> None:
     async with echoing() as proxy:
         async with connected(proxy) as (reader, _):

@@ -1,9 +1,12 @@
 """What a Milvus can be asked: searches, rows, collections and their aliases."""
 
 import asyncio
+import math
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from processors.backends.milvus.connection import MilvusConnection
 from processors.backends.milvus.schema import (
@@ -56,7 +59,7 @@ class MilvusClient(MilvusConnection):
         ranker = self._pymilvus.WeightedRanker(0.0, 1.0, norm_score=False)
         options = {"output_fields": list(fields), **consistency}
         found = await self.call("hybrid_search", collection, requests, ranker, 2 * limit, **options)
-        return [{**hit["entity"], "id": hit["id"], "distance": hit["distance"]} for hit in self._hits(found)]
+        return self._hits(found, vector, fields)
 
     async def dense_search(
         self,
@@ -73,14 +76,40 @@ class MilvusClient(MilvusConnection):
         near = {"metric_type": "COSINE", "params": search_parameters(index, limit)}
         options = {"anns_field": "dense", "search_params": near, "filter": expression, **consistency}
         found = await self.call("search", collection, [vector], limit=limit, output_fields=list(fields), **options)
-        return [{**hit["entity"], "id": hit["id"]} for hit in self._hits(found)]
+        hits = self._hits(found, vector, fields)
+        for hit in hits:
+            hit.pop("distance")  # of the vectors, and no score of words
+        return hits
 
-    def _hits(self, found: Sequence[Any]) -> Any:
-        """Of the one search that was asked for."""
+    async def query(
+        self, collection: str, expression: str, fields: Sequence[str], *, limit: int, **consistency: Any
+    ) -> list[Row]:
+        """Rows that match, no more than `limit`, each with these fields."""
+        options = {"filter": expression, "limit": limit, "output_fields": list(fields), **consistency}
+        rows = list(await self.call("query", collection, **options))
+        self._complete(rows, fields)
+        return rows
+
+    def _hits(self, found: Sequence[Any], vector: Vectors, fields: Sequence[str]) -> list[Row]:
+        """Of the one search that was asked for, with numbers that can be compared; `dense` is an array."""
         if len(found) != 1:
-            said = f"milvus at {self.uri}: gave {len(found)} results for one search"
-            raise Transient(f"{said}: is it Milvus, or what stands between?")
-        return found[0]
+            raise self._nonsense(f"{len(found)} results for one search")
+        rows = [{**hit["entity"], "id": hit["id"], "distance": hit["distance"]} for hit in found[0]]
+        self._complete(rows, fields)
+        for row in rows:
+            dense = row["dense"] = np.asarray(row["dense"], np.float32)
+            if dense.shape != vector.shape:
+                raise self._nonsense(f"a vector of {dense.size} numbers in place of {vector.size}")
+            if not (np.isfinite(dense).all() and math.isfinite(row["distance"])):
+                raise self._nonsense("a vector or score that is not finite")
+        return rows
+
+    def _complete(self, rows: Sequence[Row], fields: Sequence[str]) -> None:
+        if rows and (missing := set(fields) - rows[0].keys()):  # it answers by columns
+            raise self._nonsense(f"rows without {min(missing)!r}")
+
+    def _nonsense(self, gave: str) -> Transient:
+        return Transient(f"milvus at {self.uri}: gave {gave}: is it Milvus, or what stands between? see its log")
 
     async def upsert(self, collection: str, rows: Sequence[Row]) -> None:
         written = (await self.call("upsert", collection, rows))["upsert_count"]

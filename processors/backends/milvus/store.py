@@ -75,7 +75,7 @@ class MilvusStore:
         """All rows that match, however many: where they exceed a query, by ranges of their keys."""
         if not await self.exists(collection):
             return []
-        return await self._pages(collection, expression, {"output_fields": list(fields), **consistency(snapshot_s)})
+        return await self._pages(collection, expression, fields, consistency(snapshot_s))
 
     async def search(
         self,
@@ -156,8 +156,10 @@ class MilvusStore:
         [weights] = await self._encoder.encode([text], role="query")
         return dict(weights) or None
 
-    async def _pages(self, collection: str, expression: str, options: Mapping[str, Any], prefix: str = "") -> list[Row]:
-        rows = list(await self._call("query", collection, filter=expression, limit=MAX_ROWS, **options))
+    async def _pages(
+        self, collection: str, expression: str, fields: Sequence[str], options: Mapping[str, Any], prefix: str = ""
+    ) -> list[Row]:
+        rows = await self._guarded(lambda: self.client.query(collection, expression, fields, limit=MAX_ROWS, **options))
         if len(rows) < MAX_ROWS:
             return rows
         rows = []
@@ -165,7 +167,7 @@ class MilvusStore:
             start = f"{prefix}{digit}"
             # Keys are hexadecimal, and "g" follows them.
             page = f'({expression}) and id >= "{start}" and id < "{start}g"'
-            rows += await self._pages(collection, page, options, start)
+            rows += await self._pages(collection, page, fields, options, start)
         return rows
 
     async def _write(self, collection: str, rows: Sequence[Row]) -> None:

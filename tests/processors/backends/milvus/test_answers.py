@@ -51,6 +51,8 @@ ANSWERS: dict[str, tuple[Fault, str]] = {
     "late": (Status("DEADLINE_EXCEEDED", "oops"), r"oops \(DEADLINE_EXCEEDED\): it did not answer in time"),
     "away": (Status("UNAVAILABLE", "no upstream"), "is it running"),
     "silent": (Silence(), "did not answer in time"),
+    "silent after its head": (Silence(begun=True), "did not answer in time"),
+    "without an end": ((b"", Silence()), "did not answer in time"),
     "no message": (b"<!DOCTYPE html>", "Unexpected error"),
     "nothing in it": (b"", "gave 0 results for one search|took 0 of 1 rows"),
 }
