@@ -29,9 +29,11 @@ HEADERS: Mapping[str, str] = {
     "ce_source": "Who wrote the record, as a URI reference.",
     "ce_time": "When, RFC 3339.",
     "ce_subject": "What it is about: the record's key.",
+    "ce_tenant": "Whose it is: tenants share a stage's work fairly. Left out: the part of the key before `/`.",
     "content-type": "`application/json`.",
     "traceparent": "W3C trace context: the span that caused the record.",
     "tracestate": "W3C trace context: what vendors add.",
+    "hw-lane": "`bulk` on an import that nobody waits for document by document; carried on by stages.",
     "hw-timings": "JSON object, milliseconds per stage passed; written by stages, copied to the final event.",
 }
 

@@ -1,4 +1,4 @@
-"""Record headers: CloudEvents in binary mode, W3C trace context, and the times of the stages passed."""
+"""Record headers: CloudEvents in binary mode, W3C trace context, whose record it is, and the times of the stages."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,9 +7,13 @@ from datetime import UTC, datetime
 import orjson
 
 from schemas import Event
-from streams.runtime.records import Headers
+from streams.runtime.interrupts import query_of
+from streams.runtime.records import Headers, Record
 
 CE_TYPE = "ce_type"
+TENANT = "ce_tenant"
+LANE = "hw-lane"
+BULK = b"bulk"
 TIMINGS = "hw-timings"
 TRACE = ("traceparent", "tracestate")
 
@@ -31,6 +35,30 @@ class Incoming:
         return cls(_text(last.get(CE_TYPE)), trace, _timings(last.get(TIMINGS)))
 
 
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """With whom a record shares its turn in a stage."""
+
+    tenant: str
+    """Empty: of those who name none."""
+    bulk: bool
+    """Part of an import, which lets go first whatever somebody waits for."""
+
+    @classmethod
+    def of(cls, record: Record) -> "Whose":
+        """By the headers; a producer that sets none is known by its keys, `tenant/document_id`."""
+        tenant, lane = b"", b""
+        for name, value in record.headers:
+            if name == TENANT:
+                tenant = value or b""
+            elif name == LANE:
+                lane = value or b""
+        if not tenant:
+            tenant, found, _ = (record.key or b"").partition(b"/")
+            tenant = tenant if found else b""
+        return cls(tenant.decode(errors="replace"), lane == BULK)
+
+
 def outgoing(
     event: Event,
     *,
@@ -39,6 +67,7 @@ def outgoing(
     time: datetime,
     trace: Mapping[str, str] | None = None,
     timings: Mapping[str, float] | None = None,
+    bulk: bool = False,
 ) -> list[tuple[str, bytes | None]]:
     """Headers for an event, built afresh: nothing of an incoming record leaks into them.
 
@@ -53,6 +82,11 @@ def outgoing(
         ("ce_subject", event.key.encode()),
         ("content-type", b"application/json"),
     ]
+    about: object = query_of(event) or getattr(event, "document", event)
+    if (tenant := getattr(about, "tenant", None)) is not None:
+        headers.append((TENANT, str(tenant).encode()))
+    if bulk:
+        headers.append((LANE, BULK))
     headers.extend((name, trace[name].encode()) for name in TRACE if trace and name in trace)
     if timings:
         headers.append((TIMINGS, orjson.dumps({name: round(value, 3) for name, value in timings.items()})))

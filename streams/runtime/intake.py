@@ -1,16 +1,28 @@
-"""The intake of a consumer group: records in, through the lanes, and which offsets may be committed."""
+"""The intake of a consumer group: records in, each tenant in its turn, and which offsets may be committed."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 
+from processors.memory import limit_bytes
+from streams.runtime.admission import Admission
+from streams.runtime.headers import Whose
 from streams.runtime.lanes import Lanes
-from streams.runtime.offsets import Offsets
+from streams.runtime.offsets import Offsets, Partition
 from streams.runtime.records import Record
 
 Handle = Callable[[Record], Awaitable[None]]
 
+RECORD_BYTES = 2048
+"""What a record in hand takes beside its key and value: headers, objects, its place in the queues."""
+MAX_AHEAD_BYTES = 256 * 2**20
+"""More would be read again, and done again, after a crash."""
+
 
 class Intake:
-    """What every engine puts between its consumer and the handler."""
+    """What every engine puts between its consumer and the handler.
+
+    What is read ahead waits by tenant; as soon as the window has room, the next one in turn enters it.
+    """
 
     def __init__(
         self,
@@ -20,25 +32,91 @@ class Intake:
         max_bytes: int,
         on_error: Callable[[BaseException], None],
         on_finish: Callable[[], None] = lambda: None,
+        ahead_bytes: int = 32 * 2**20,
     ) -> None:
-        """`on_error` is told what a handler raised, `on_finish` that a record is finished."""
+        """`on_error` is told what a handler raised, `on_finish` that a record is finished.
+
+        `max_events` and `max_bytes` bound the window, `ahead_bytes` what waits for it.
+        """
         self._handle = handle
         self._on_finish = on_finish
+        self._ahead_bytes = ahead_bytes
+        self._waiting: Admission[tuple[Record, int]] = Admission()
+        self._room = asyncio.Event()
+        self._closed = False
         self.offsets = Offsets()
-        self.lanes = Lanes(max_events=max_events, max_bytes=max_bytes, on_error=on_error)
+        self.lanes = Lanes(max_events=max_events, max_bytes=max_bytes, on_error=on_error, on_room=self._fill)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether engines should read no further: one that polls in batches may hand in a whole one beyond."""
+        # A record that takes long holds up the offsets behind it, which are remembered although their work is done.
+        remembered_bytes = RECORD_BYTES * self.offsets.in_flight()
+        return max(self._waiting.size_bytes, remembered_bytes) >= self._ahead_bytes
 
     async def accept(self, record: Record, generation: int) -> None:
-        """Take a record in hand; waits while the window is full."""
-        partition = (record.topic, record.partition)
-        if not self.offsets.start(partition, record.offset, generation):
+        """Take a record in hand; waits while the read-ahead is full."""
+        await self.room()
+        self.offer(record, generation)
+
+    async def room(self) -> None:
+        """Wait while the read-ahead is full; a closed intake has room for all, which it ignores."""
+        while self.is_full and not self._closed:
+            self._room.clear()
+            await self._room.wait()
+
+    def offer(self, record: Record, generation: int) -> None:
+        """Take a record in hand, room or not."""
+        if self._closed or not self.offsets.start((record.topic, record.partition), record.offset, generation):
             return
+        size_bytes = RECORD_BYTES + record.size_bytes
+        self._waiting.put((record, generation), key=_key(record), whose=Whose.of(record), size_bytes=size_bytes)
+        self._fill()
+
+    def revoke(self, partition: Partition) -> None:
+        """The partition is about to be assigned anew: what waits of it is somebody else's work."""
+        self.offsets.revoke(partition)
+        self._waiting.remove(lambda waiting: (waiting[0].topic, waiting[0].partition) == partition)
+        self._fill()
+
+    def close(self) -> None:
+        """Start nothing more; what waits is given up, uncommitted."""
+        self._closed = True
+        self._room.set()
+
+    async def drain(self) -> None:
+        """Wait until nothing is in hand but, where the intake is closed, what waits."""
+        await self.lanes.drain()
+
+    async def cancel(self) -> None:
+        """Give up everything where it stands."""
+        self.close()
+        await self.lanes.cancel()
+
+    def _fill(self) -> None:
+        while not self._closed and self._waiting and self.lanes.has_room(self._waiting.first()[0].size_bytes):
+            record, generation = self._waiting.pop()
+            self.lanes.enter(_key(record), record.size_bytes, self._work(record, generation))
+        if not self.is_full:
+            self._room.set()
+
+    def _work(self, record: Record, generation: int) -> Callable[[], Awaitable[None]]:
+        partition = (record.topic, record.partition)
 
         async def work() -> None:
-            # Between queue and lane the partition may have gone to another worker, which does this work now.
+            # While it waited the partition may have gone to another worker, which does this work now.
             if self.offsets.owns(partition, generation):
                 await self._handle(record)
                 self.offsets.finish(partition, record.offset, generation)
                 self._on_finish()
 
-        key: Hashable = record.key if record.key is not None else (record.partition, record.offset)
-        await self.lanes.submit(key, record.size_bytes, work)
+        return work
+
+
+def ahead_bytes(groups: int) -> int:
+    """What each of so many consumer groups may read ahead: together an eighth of the container's memory."""
+    return min(MAX_AHEAD_BYTES, limit_bytes() // 8 // max(1, groups))
+
+
+def _key(record: Record) -> Hashable:
+    return record.key if record.key is not None else (record.partition, record.offset)

@@ -134,5 +134,6 @@ def test_headers_are_those_that_the_runtime_writes() -> None:
         time=datetime.now(UTC),
         trace={"traceparent": "00-1-2-01", "tracestate": "a=b"},
         timings={"retrieve": 1.0},
+        bulk=True,
     )
     assert sorted(name for name, _ in written) == sorted(asyncapi.HEADERS)

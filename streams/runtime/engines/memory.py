@@ -99,7 +99,7 @@ class MemoryEngine:
         while True:
             moved = [await consumer.read() for consumer in self._consumers]
             for consumer in self._consumers:
-                await consumer.intake.lanes.drain()
+                await consumer.intake.drain()
             if self._error is not None:
                 raise self._error
             if not any(moved):
@@ -108,7 +108,7 @@ class MemoryEngine:
     async def stop(self) -> None:
         """Give up what is in hand, as a killed worker would."""
         for consumer in self._consumers:
-            await consumer.intake.lanes.cancel()
+            await consumer.intake.cancel()
 
     def _fail(self, error: BaseException) -> None:
         self._error = self._error or error

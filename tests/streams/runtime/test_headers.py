@@ -2,8 +2,9 @@
 
 import pytest
 
-from streams.runtime.headers import Incoming, outgoing
-from tests.streams.runtime.wiring import NOW, document
+from streams.runtime.headers import Incoming, Whose, outgoing
+from streams.runtime.records import Headers, Record
+from tests.streams.runtime.wiring import NOW, document, question
 
 
 def test_outgoing_headers_are_cloudevents_in_binary_mode() -> None:
@@ -22,6 +23,7 @@ def test_outgoing_headers_are_cloudevents_in_binary_mode() -> None:
         "ce_source": b"/me",
         "ce_time": b"2026-01-02T03:04:05Z",
         "ce_subject": b"t/d1",
+        "ce_tenant": b"t",
         "content-type": b"application/json",
         "traceparent": b"00-x",
         "hw-timings": b'{"a":1.235}',
@@ -41,3 +43,26 @@ def test_a_header_that_is_no_text_counts_as_absent() -> None:
     incoming = Incoming.of([("ce_type", b"\xff"), ("traceparent", b"\xfe")])
     assert incoming.ce_type is None
     assert incoming.trace == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "headers", "whose"),
+    [
+        (b"acme/a/b.md", [], Whose("acme", bulk=False)),
+        (b"acme/a.md", [("hw-lane", b"bulk")], Whose("acme", bulk=True)),
+        (b"query-1", [("ce_tenant", b"acme")], Whose("acme", bulk=False)),
+        (b"query/1", [("ce_tenant", b"acme"), ("hw-lane", b"other")], Whose("acme", bulk=False)),
+        (b"query-1", [("ce_tenant", None)], Whose("", bulk=False)),
+        (None, [], Whose("", bulk=False)),
+        (b"\xff/a", [], Whose("\ufffd", bulk=False)),
+    ],
+)
+def test_a_record_is_its_tenant_s_by_header_or_key(key: bytes | None, headers: Headers, whose: Whose) -> None:
+    record = Record(topic="t", partition=0, offset=0, key=key, value=b"", headers=headers, timestamp_ms=0)
+    assert Whose.of(record) == whose
+
+
+def test_a_question_s_headers_name_its_tenant() -> None:
+    headers = dict(outgoing(question(), event_id="7", source="/me", time=NOW, bulk=True))
+    assert headers["ce_tenant"] == b"t"
+    assert headers["hw-lane"] == b"bulk"
