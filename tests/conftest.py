@@ -17,6 +17,12 @@ from tests.servers import milvus
 CHECKOUT = Path(__file__).parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How much chaos; it is marked `chaos`, and only `make chaos` runs it."""
+    parser.addoption("--seeds", type=int, default=0, help="seeds of each chaos scenario")
+    parser.addoption("--first-seed", type=int, default=1, help="the first of them")
+
+
 def pytest_configure() -> None:
     """Forget the settings of whoever runs the tests: they are about another deployment."""
     for name in [name for name in os.environ if name.startswith("HEADWATER_")]:

@@ -1,0 +1,43 @@
+"""Chaos: break the running pipeline from a seed, and let a checker say whether a promise was broken.
+
+How the parts fit:
+
+- `ledger`    what happened, in append-only JSON lines: `Published`, `Received` (receipts), `Asked`, `Answered`,
+              `Buried` (dead letters), `Fault`. `Ledger.note(entry)`; `read(path)` for one that was kept.
+- `checker`   `check(entries, dump) -> Verdict`: lost, duplicated, stale, out of order, unanswered, answered twice,
+              unexpected. Pure functions; `test_checker.py` and `test_mutants.py` test them.
+- `workload`  `planned(Shape(...), random) -> steps`: documents created, updated and deleted by several tenants, and
+              questions. `Driver.drive(steps)` sends and notes them; `Driver.send(Write(...) | Ask(...))` sends one.
+- `fleet`     worker processes. `Fleet.start(n)`, `join()`, `leave(member)`; `Member.kill()`, `pause()`, `resume()`.
+              A member that dies is started again. Each fault waits until its victim has work in hand (which its journal
+              tells, exactly, while it is stopped), and notes that as its evidence.
+- `worker`    the process in the fleet: the product's worker with a plain-text parser and hashed words.
+- `observer`  follows receipts, answers and dead letters into the ledger; `dump(settings, tenants)` reads the index as
+              searches do.
+- `scenario`  `Scenario`: seed -> plan -> run -> verdict -> `Outcome`. A subclass says what breaks.
+- `report`    the fixture `report` judges an outcome, and in `make chaos` notes it in the results that
+              `python -m tests.chaos.report` writes docs/reliability.md from; `plot` draws.
+
+To write a scenario, make `test_NN_name.py` after `test_01_kill.py`:
+
+    class Kill(Scenario):
+        number, name = 1, "kill -9"
+        shape = Shape(events=120)                     # how much is published and asked meanwhile, over how long
+        workers = 2
+
+        async def strike(self, run: Run) -> None:     # beside the workload; draw all from run.random
+            await asyncio.sleep(run.random.uniform(0.2, 2))
+            await run.random.choice(run.fleet.members).kill()
+
+    async def test_...(stack: Settings, seed: int, engine: str, tmp_path: Path, report: Report) -> None:
+        report.judge(await Kill().run(stack, seed=seed, engine=engine, folder=tmp_path))
+
+`seed` and `engine` are parameters (`conftest.py`): the module's `QUICK_SEEDS` run in `make test`, `--seeds N` of them
+under the marker `chaos`. A test without `seed` is parametrised by nothing; mark it `chaos` where it takes long.
+
+What else a scenario may do: `adapt` (its settings), `judge` (a verdict of its own
+beside the common one), `run.note(...)` (a fault that is not the fleet's: `struck` only with evidence that work was in
+hand, such as `run.unanswered > 0`), `run.figures[...] = Figure(value=, unit=, at_most=)` (for the report). A scenario
+that does not fit (in memory, or on servers of its own) makes its `Outcome` itself and hands it to `report.judge`.
+A run in which nothing struck fails, because it proves nothing.
+"""

@@ -1,0 +1,185 @@
+"""The fleet: worker processes that are killed, stopped, paused and started again."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from streams.local import tether
+from streams.settings import Settings
+from tests.chaos.ledger import Fault, Ledger
+from tests.chaos.worker import in_hand
+
+READY_LINE = b"worker ready"
+READY_S = 60.0
+STOP_S = 30.0
+STRIKE_S = 10.0
+"""How long a fault waits for its victim to have something in hand."""
+LOOK_S = 0.01
+
+
+class Member:
+    """A place in the fleet: one process at a time, the next one as soon as it dies, until it is retired."""
+
+    def __init__(self, name: str, settings: Settings, stages: str, folder: Path, ledger: Ledger) -> None:
+        self.name = name
+        self.starts = 0
+        self._process: asyncio.subprocess.Process | None = None
+        self._settings = settings
+        self._stages = stages
+        self._folder = folder
+        self._ledger = ledger
+        self._retired = False
+        self._meant = False
+        self._keeping = asyncio.create_task(self._keep())
+
+    @property
+    def log(self) -> Path:
+        return self._folder / f"{self.name}.log"
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def in_hand(self) -> Sequence[str]:
+        """Stage and record of what the present process has begun and not finished."""
+        return in_hand(self._journal)
+
+    @property
+    def _journal(self) -> Path:
+        return self._folder / f"{self.name}-{self.starts}.journal"
+
+    async def ready(self) -> None:
+        """Return when the present process reads records."""
+        async with asyncio.timeout(READY_S):
+            while not self._said(READY_LINE):  # noqa: ASYNC110 (another process says it, in a file)
+                await asyncio.sleep(0.05)
+
+    async def kill(self) -> Fault:
+        """SIGKILL as soon as it has work in hand; what it had is the evidence. Another process follows."""
+        fault = await self._frozen("kill -9")
+        if self.alive:
+            self._meant = True
+            self._signal(signal.SIGKILL)
+        return fault
+
+    async def pause(self) -> Fault:
+        """SIGSTOP while it has work in hand; `resume` ends it."""
+        return await self._frozen("SIGSTOP")
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    async def leave(self) -> Fault:
+        """SIGTERM, for good: it finishes what it has in hand and goes."""
+        self._retired = True
+        held = self.in_hand
+        fault = Fault(what="SIGTERM", target=self.name, struck=bool(held), evidence=_evidence(held))
+        self._ledger.note(fault)
+        await self.close()
+        return fault
+
+    async def close(self) -> None:
+        """End it, kindly at first."""
+        self._retired = self._meant = True
+        if self.alive:
+            self._signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(asyncio.shield(self._keeping), STOP_S)
+        except TimeoutError:
+            self._ledger.note(Fault(what="SIGKILL at the end", target=self.name, struck=False, evidence="SIGTERM hung"))
+            self._signal(signal.SIGKILL)
+            await self._keeping
+
+    async def _frozen(self, what: str) -> Fault:
+        """Stop the process where it stands with work in hand, and note that; or that it never had any."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + STRIKE_S
+        while True:
+            self._signal(signal.SIGSTOP)
+            held = self.in_hand if self.alive else ()
+            if held or loop.time() > until:
+                break
+            self._signal(signal.SIGCONT)
+            await asyncio.sleep(LOOK_S)
+        fault = Fault(what=what, target=self.name, struck=bool(held), evidence=_evidence(held))
+        self._ledger.note(fault)
+        return fault
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+
+    def _said(self, line: bytes) -> bool:
+        return self.alive and self.log.exists() and line in self.log.read_bytes()[self._begins :]
+
+    async def _keep(self) -> None:
+        while not self._retired:
+            self.starts += 1
+            self._meant = False
+            with self.log.open("ab") as log:
+                self._begins = log.tell()
+                self._process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, tether.__file__, str(os.getpid())),
+                    *(sys.executable, "-m", "tests.chaos.worker", str(self._journal), self._stages),
+                    stdout=log,
+                    stderr=log,
+                    env=os.environ | self._settings.environment,
+                )
+            code = await self._process.wait()
+            if not self._meant:
+                self._ledger.note(Fault(what="exit", target=self.name, struck=False, evidence=f"code {code}"))
+                await asyncio.sleep(0.5)  # one that cannot start must not be started a thousand times
+
+
+class Fleet:
+    """Workers of one deployment. Ends nothing but what it started."""
+
+    def __init__(self, settings: Settings, folder: Path, ledger: Ledger) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._ledger = ledger
+        self._names = 0
+        self.members: list[Member] = []
+
+    def join(self, *, stages: str = "") -> Member:
+        """One more worker, which hosts these stages (all where none is named); `ready` says when it works."""
+        member = Member(f"worker{self._names}", self._settings, stages, self._folder, self._ledger)
+        self._names += 1
+        self.members.append(member)
+        return member
+
+    async def start(self, count: int, *, stages: str = "") -> None:
+        """So many workers, all of them ready."""
+        for _ in range(count):
+            self.join(stages=stages)
+        await self.ready()
+
+    async def ready(self) -> None:
+        """Return when every member is at work."""
+        await asyncio.gather(*(member.ready() for member in self.members))
+
+    async def leave(self, member: Member) -> Fault:
+        """The member goes by SIGTERM and is not replaced."""
+        self.members.remove(member)
+        return await member.leave()
+
+    async def close(self) -> None:
+        for member in self.members:
+            member.resume()
+        await asyncio.gather(*(member.close() for member in self.members))
+        self.members.clear()
+
+    def ends(self, lines: int = 15) -> str:
+        """The last lines of all logs, for a person."""
+        return "\n".join(
+            f"--- {path.name}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+            for path in sorted(self._folder.glob("*.log"))
+        )
+
+
+def _evidence(held: Sequence[str]) -> str:
+    return f"{len(held)} in hand, {held[0]} among them" if held else "nothing in hand"

@@ -1,0 +1,117 @@
+"""A worker to be broken: `python -m tests.chaos.worker JOURNAL [STAGES]`, settings from the environment.
+
+It is the product's worker; only reading and embedding are simple, because models and parsers would only cost time
+here, and a journal says at every moment what it has in hand.
+"""
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+
+from processors.errors import Poison
+from processors.ports import Element, Embedder, Parser, Role, Vectors
+from streams import logs
+from streams.composition import Backends
+from streams.runtime.engines import faust
+from streams.runtime.traces import STAGE
+from streams.settings import Settings
+from streams.worker import serve
+from tests.processors.hashed_words import HashedWords
+
+EMBED_S = 0.005
+"""A model takes time, and so there is work in hand."""
+SESSION_S = 6.0
+"""The shortest that a broker allows: how long the partitions of a dead worker stay dark."""
+WHERE = ("messaging.destination.name", "messaging.destination.partition.id", "messaging.kafka.offset")
+
+
+class Paragraphs:
+    """A parser of plain text."""
+
+    async def open(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    async def check(self) -> str:
+        return "paragraphs"
+
+    async def parse(self, data: bytes, *, media_type: str, filename: str) -> Sequence[Element]:
+        found = [part.strip() for part in re.split(r"\n\s*\n", data.decode()) if part.strip()]
+        if not found:
+            raise Poison("empty-document", f"{filename!r} is empty: publish it with its content")
+        return [Element(kind="text", text=text) for text in found]
+
+
+class UnhurriedWords(HashedWords):
+    """Hashed words, after as long as a small model takes."""
+
+    async def embed(self, texts: Sequence[str], *, role: Role) -> Vectors:
+        await asyncio.sleep(EMBED_S)
+        return await super().embed(texts, role=role)
+
+
+class SimplePorts(Backends):
+    """The settings' backends, but for parser and embedder."""
+
+    @cached_property
+    def parser(self) -> Parser:
+        return Paragraphs()
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        return UnhurriedWords()
+
+
+class Journal(SpanProcessor):
+    """Writes a line when a stage takes an event in hand and one when it is done, before anything else happens."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        self._write("+", span)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self._write("-", span)
+
+    def _write(self, sign: str, span: ReadableSpan) -> None:
+        about = span.attributes or {}
+        if STAGE in about and span.context is not None:
+            where = "/".join(str(about[name]) for name in WHERE)
+            os.write(self._file, f"{sign} {span.context.span_id:016x} {about[STAGE]!s} {where}\n".encode())
+
+
+def in_hand(journal: Path) -> Sequence[str]:
+    """Stage and record of everything that was begun and not ended."""
+    open_spans: dict[str, str] = {}
+    for line in journal.read_text().splitlines() if journal.exists() else ():
+        sign, span, *about = line.split()
+        if sign == "+":
+            open_spans[span] = " ".join(about)
+        else:
+            open_spans.pop(span, None)
+    return list(open_spans.values())
+
+
+def main(journal: str, stages: str = "") -> int:
+    settings = Settings()
+    logs.configure(settings.log_level)
+    faust.SETTINGS = {**faust.SETTINGS, "broker_session_timeout": SESSION_S, "broker_heartbeat_interval": 2.0}
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(Journal(Path(journal)))
+    names = [name for name in stages.split(",") if name]
+    tracer = provider.get_tracer("headwater")
+    return asyncio.run(serve(settings, names, tracer=tracer, ports=SimplePorts(settings)))
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
