@@ -6,9 +6,29 @@ that a reader relies on may neither vanish, nor change its type, nor become opti
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
-Schema = Mapping[str, Any]
+Schema = TypedDict(
+    "Schema",
+    {
+        "$id": str,
+        "$ref": str,
+        "$defs": dict[str, "Schema"],
+        "title": str,
+        "type": str,
+        "anyOf": list["Schema"],
+        "oneOf": list["Schema"],
+        "properties": dict[str, "Schema"],
+        "required": list[str],
+        "items": "Schema",
+        "additionalProperties": "Schema",
+        "default": object,
+        "const": object,
+        "enum": list[object],
+    },
+    total=False,
+)
+"""What gives a schema its shape; what bounds its values stands beside it, under the keywords below."""
 
 LOWER_BOUNDS = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 UPPER_BOUNDS = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
@@ -68,6 +88,7 @@ def _compare(old: _Node, new: _Node, path: str) -> Iterator[Change]:
         yield Change("breaking", path, f"the default changed from {was!r} to {now!r}: records without it mean another")
     for name in sorted(before.keys() & after.keys()):
         inner = f"{path}.{name}".lstrip(".") if len(before) > 1 and "properties" in before[name].schema else path
+        yield from _values(before[name].schema, after[name].schema, path)
         yield from _constraints(before[name].schema, after[name].schema, path)
         yield from _fields(before[name], after[name], inner)
         yield from _members(before[name], after[name], path)
@@ -94,18 +115,19 @@ def _fields(old: _Node, new: _Node, path: str) -> Iterator[Change]:
 
 def _nested(parent: _Node, schema: Schema) -> _Node:
     target = parent.at(schema)
-    return _Node(target.root, {**target.schema, **{k: v for k, v in schema.items() if k == "default"}})
+    return _Node(target.root, {**target.schema, "default": schema["default"]}) if "default" in schema else target
 
 
 def _members(old: _Node, new: _Node, path: str) -> Iterator[Change]:
     """Elements of an array and values of a map."""
-    for keyword, suffix in (("items", "[]"), ("additionalProperties", "{}")):
-        if keyword in old.schema and keyword in new.schema:
-            yield from _compare(old.at(old.schema[keyword]), new.at(new.schema[keyword]), path + suffix)
+    elements = (old.schema.get("items"), new.schema.get("items"), "[]")
+    values = (old.schema.get("additionalProperties"), new.schema.get("additionalProperties"), "{}")
+    for was, now, suffix in (elements, values):
+        if was is not None and now is not None:
+            yield from _compare(old.at(was), new.at(now), path + suffix)
 
 
-def _constraints(old: Schema, new: Schema, path: str) -> Iterator[Change]:
-    yield from _values(old, new, path)
+def _constraints(old: Mapping[str, object], new: Mapping[str, object], path: str) -> Iterator[Change]:
     for keyword in EXACT:
         if keyword in new and old.get(keyword) != new[keyword]:
             yield Change("breaking", path, f"{keyword} was {old.get(keyword)!r} and is {new[keyword]!r}")
@@ -116,9 +138,8 @@ def _constraints(old: Schema, new: Schema, path: str) -> Iterator[Change]:
             was, now = old.get(keyword), new.get(keyword)
             if was == now:
                 continue
-            narrower = now is not None and (was is None or (now - was) * sign > 0)
-            effect: Literal["breaking", "compatible"] = "breaking" if narrower else "compatible"
-            yield Change(effect, path, f"{keyword} was {was} and is {now}")
+            narrower = isinstance(now, int | float) and (not isinstance(was, int | float) or (now - was) * sign > 0)
+            yield Change("breaking" if narrower else "compatible", path, f"{keyword} was {was} and is {now}")
 
 
 def _values(old: Schema, new: Schema, path: str) -> Iterator[Change]:
@@ -134,7 +155,7 @@ def _values(old: Schema, new: Schema, path: str) -> Iterator[Change]:
             yield Change("compatible", path, f"{value!r} is allowed as well")
 
 
-def _allowed(schema: Schema) -> list[Any] | None:
+def _allowed(schema: Schema) -> list[object] | None:
     if "const" in schema:
         return [schema["const"]]
     return schema.get("enum")

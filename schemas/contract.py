@@ -8,10 +8,10 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import orjson
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import BytesSchema, TaggedUnionSchema
 
 import schemas.documents
 import schemas.ids
@@ -19,8 +19,6 @@ import schemas.queries
 from schemas import compatibility
 from schemas.codec import ADAPTERS
 from schemas.registry import EVENTS, Event
-
-Schema = dict[str, Any]
 
 CONTRACTS = Path(__file__).parent / "contracts"
 """One JSON Schema per event version, as committed."""
@@ -37,7 +35,7 @@ RESTORE = "restore the class (and its file): records of this type are in topics 
 MODULES: tuple[ModuleType, ...] = (schemas.ids, schemas.documents, schemas.queries)
 
 
-def json_schema(event: type[Event]) -> Schema:
+def json_schema(event: type[Event]) -> JsonSchemaValue:
     """The JSON Schema (draft 2020-12) of what a producer may write as the value of an `event` record."""
     body = ADAPTERS[event.ce_type].json_schema(schema_generator=_Generator)
     definitions = body.pop("$defs", {})
@@ -114,10 +112,10 @@ def examples(event: type[Event]) -> Mapping[str, bytes]:
 class _Generator(GenerateJsonSchema):
     """Pydantic's schemas in standard keywords, without titles that repeat the field's name."""
 
-    def field_title_should_be_set(self, schema: Any) -> bool:
+    def field_title_should_be_set(self, schema: object) -> bool:
         return False
 
-    def tagged_union_schema(self, schema: Any) -> Schema:
+    def tagged_union_schema(self, schema: TaggedUnionSchema) -> JsonSchemaValue:
         """A union told apart by a constant: here the constant is required, which the decoder insists on."""
         union = super().tagged_union_schema(schema)
         tag = union.pop("discriminator")["propertyName"]
@@ -128,11 +126,11 @@ class _Generator(GenerateJsonSchema):
             member["properties"][tag].pop("default")
         return union
 
-    def bytes_schema(self, schema: Any) -> Schema:
+    def bytes_schema(self, schema: BytesSchema) -> JsonSchemaValue:
         return super().bytes_schema(schema) | {"contentEncoding": "base64"}
 
 
-def _describe(schema: Schema) -> None:
+def _describe(schema: JsonSchemaValue) -> None:
     """Give each field the docstring that stands under it in the class, or under the name of its type."""
     for name, field in schema.get("properties", {}).items():
         if text := _field_docs(schema["title"]).get(name):

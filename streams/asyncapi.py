@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -11,7 +10,7 @@ from streams.provisioning import DEAD_LETTER_MAX_BYTES, DEAD_LETTER_RETENTION_MS
 from streams.topics import ANSWERS, CANCELLATIONS, DOCUMENTS, MAX_RECORD_BYTES, QUERIES, RECEIPTS, TOPICS
 from streams.wiring import Topic
 
-Json = dict[str, Any]
+Json = dict[str, object]
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "asyncapi.json"
 """Where the repository keeps it."""
@@ -19,8 +18,8 @@ DOCUMENT = Path(__file__).parent.parent / "docs" / "asyncapi.json"
 VERSION = "1.0.0"
 """Of the contract, not of the package: the first digit counts breaking changes, the second additions."""
 
-WRITTEN_BY_CALLERS: tuple[Topic[Any], ...] = (DOCUMENTS, QUERIES, CANCELLATIONS)
-READ_BY_CALLERS: tuple[Topic[Any], ...] = (RECEIPTS, ANSWERS)
+WRITTEN_BY_CALLERS: tuple[Topic[Event], ...] = (DOCUMENTS, QUERIES, CANCELLATIONS)
+READ_BY_CALLERS: tuple[Topic[Event], ...] = (RECEIPTS, ANSWERS)
 
 HEADERS: Mapping[str, str] = {
     "ce_specversion": "CloudEvents version, `1.0`.",
@@ -89,7 +88,7 @@ def render() -> bytes:
     return orjson.dumps(document(VERSION), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def _channel(topic: Topic[Any]) -> Json:
+def _channel(topic: Topic[Event]) -> Json:
     return {
         "address": topic.name,
         "description": f"{topic.purpose} Key: {topic.key}.",
@@ -98,7 +97,7 @@ def _channel(topic: Topic[Any]) -> Json:
     }
 
 
-def _dead_letters(topic: Topic[Any]) -> Json:
+def _dead_letters(topic: Topic[Event]) -> Json:
     return {
         "address": topic.dead_letter_name,
         "description": f"Records of `{topic.name}` that can never be processed, byte for byte, with the reason.",
@@ -118,14 +117,8 @@ def _binding(partitions: int, retention_ms: int, max_message_bytes: int) -> Json
 
 def _operations() -> Json:
     """What callers may do, seen from Headwater as AsyncAPI wants it: it receives what a caller sends."""
-    received = {
-        f"receive-{topic.name}": {"action": "receive", "channel": _to(topic), "summary": topic.purpose}
-        for topic in WRITTEN_BY_CALLERS
-    }
-    sent = {
-        f"send-{topic.name}": {"action": "send", "channel": _to(topic), "summary": topic.purpose}
-        for topic in READ_BY_CALLERS
-    }
+    received = {f"receive-{topic.name}": _operation("receive", topic) for topic in WRITTEN_BY_CALLERS}
+    sent = {f"send-{topic.name}": _operation("send", topic) for topic in READ_BY_CALLERS}
     received[f"receive-{QUERIES.name}"]["reply"] = {
         "address": {
             "location": "$message.payload#/reply_to/topic",
@@ -133,10 +126,14 @@ def _operations() -> Json:
         },
         "channel": _to(ANSWERS),
     }
-    return received | sent
+    return {**received, **sent}
 
 
-def _to(topic: Topic[Any]) -> Json:
+def _operation(action: str, topic: Topic[Event]) -> Json:
+    return {"action": action, "channel": _to(topic), "summary": topic.purpose}
+
+
+def _to(topic: Topic[Event]) -> Json:
     return {"$ref": f"#/channels/{topic.name}"}
 
 
@@ -181,7 +178,7 @@ def _schemas() -> Json:
     return schemas | {"Headers": _headers(), "DeadLetterHeaders": _dead_letter_headers()}
 
 
-def _pointed_here(schema: Any) -> Any:
+def _pointed_here(schema: object) -> object:
     match schema:
         case dict():
             return {

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from types import TracebackType
 
 import orjson
 
@@ -21,7 +21,7 @@ class JsonLines(logging.Formatter):
     """`time`, `level`, `event`, and whatever the caller passed as `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
+        line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
@@ -30,7 +30,7 @@ class JsonLines(logging.Formatter):
         line |= {name: value for name, value in vars(record).items() if name not in STANDARD}
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__
-            line["traceback"] = _frames(record.exc_info)
+            line["traceback"] = _frames(record.exc_info[2])
         return orjson.dumps(line, default=str).decode()
 
 
@@ -73,10 +73,9 @@ def configure(level: str) -> None:
     logging.getLogger("headwater").setLevel(level.upper())
 
 
-def _frames(exc_info: Any) -> list[str]:
+def _frames(traceback: TracebackType | None) -> list[str]:
     """Where it happened. The message is left out: it may quote a document."""
     frames = []
-    traceback = exc_info[2]
     while traceback is not None:
         code = traceback.tb_frame.f_code
         frames.append(f"{code.co_filename}:{traceback.tb_lineno} {code.co_qualname}")

@@ -8,7 +8,6 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -82,7 +81,7 @@ def _table(columns: tuple[str, ...], rows: Mapping[str, str]) -> str:
 
 
 def _example(value: bytes) -> str:
-    record: dict[str, Any] = orjson.loads(value)
+    record = orjson.loads(value)
     if len(record.get("vectors", "")) > MAX_VECTOR_CHARS:
         record["vectors"] = record["vectors"][:MAX_VECTOR_CHARS]
     return f"```json\n{json.dumps(record, indent=2, ensure_ascii=False)}\n```\n"

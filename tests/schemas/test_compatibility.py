@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from schemas.compatibility import changes
+from schemas.compatibility import Schema, changes
 
-Schema = dict[str, Any]
-BASE: Schema = {
+BASE: Any = {
     "$id": "urn:headwater:event:test.v1",
     "type": "object",
     "properties": {
@@ -32,7 +31,7 @@ BASE: Schema = {
     },
 }
 
-Edit = Callable[[Schema], Any]
+Edit = Callable[[Any], object]
 BREAKING: dict[str, Edit] = {
     "name: the field was removed": lambda s: s["properties"].pop("name"),
     "extra: a required field was added: give it a default": lambda s: (
@@ -81,7 +80,7 @@ COMPATIBLE: dict[str, Edit] = {
 
 
 def edited(edit: Edit) -> Schema:
-    schema = copy.deepcopy(BASE)
+    schema: Schema = copy.deepcopy(BASE)
     edit(schema)
     return schema
 
