@@ -53,6 +53,7 @@ from streams.topics import CANCELLATIONS, DOCUMENTS, QUERIES
 from streams.tracing import tracing
 
 DEADLINE_S = 60.0
+WAIT_FOR_S = 5.0
 GRACE_S = 5.0
 """How long past its deadline the pipeline may take to say that a question is past its deadline."""
 
@@ -74,6 +75,10 @@ class Asking(TypedDict, total=False):
     """Metadata that a document must have."""
     principals: Sequence[str]
     """The user and groups who ask."""
+    min_versions: Mapping[str, int]
+    """Documents to the version that the search must see, such as that of what `publish` or `delete` returned."""
+    wait_for_s: float
+    """How long it waits for them; default 5."""
     deadline_s: float
     """Default 60."""
     query_id: str
@@ -242,6 +247,10 @@ class Client:
             stream=stream,
             top_k=options.get("top_k", 5),
             filters=options.get("filters") or {},
+            min_versions={
+                DocumentId(document_id): version for document_id, version in options.get("min_versions", {}).items()
+            },
+            wait_for_s=options.get("wait_for_s", WAIT_FOR_S),
         )
 
     def _next_version(self) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
-from streams.cli.problems import FAILED, REJECTED
+from streams.cli.problems import FAILED, REJECTED, USAGE, CommandError
 from streams.cli.reporting import dim, explained, one_line, pairs, plain
 from streams.cli.sources import load_settings
 
@@ -35,6 +35,13 @@ def ask(
     filters: Annotated[
         list[str] | None, typer.Option("--filter", metavar="NAME=VALUE", help="Metadata to match. Repeatable.")
     ] = None,
+    after: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DOCUMENT=VERSION", help="Search only once this version, or a newer one, is visible. Repeatable."
+        ),
+    ] = None,
+    wait: Annotated[float, typer.Option(min=0, max=60, help="Seconds to wait for the versions of --after.")] = 5.0,
     generate: Annotated[
         bool | None,
         typer.Option("--generate/--extract", help="A language model's words, or sentences of the documents."),
@@ -57,6 +64,8 @@ def ask(
         "top_k": top_k,
         "filters": pairs(filters or (), "--filter"),
         "principals": principals or (),
+        "min_versions": dict(map(_version, after or ())),
+        "wait_for_s": wait,
         "deadline_s": timeout,
     }
     text = sys.stdin.read().strip() if words == ["-"] else " ".join(words)
@@ -64,6 +73,14 @@ def ask(
     with explained():
         final = asyncio.run(_converse(settings, text, asking, Lines() if as_json else Page(settings.otlp_endpoint)))
     raise typer.Exit({"AnswerRefused": REJECTED, "QueryFailed": FAILED}.get(type(final).__name__, 0))
+
+
+def _version(given: str) -> tuple[str, int]:
+    """`DOCUMENT=VERSION`; a document's id may have an equals sign too."""
+    document_id, _, version = given.rpartition("=")
+    if not document_id or not version.isascii() or not version.isdigit():
+        raise CommandError(f"--after {given!r} is not DOCUMENT=VERSION, for example --after handbook.md=3", USAGE)
+    return document_id, int(version)
 
 
 async def _converse(settings: "Settings", text: str, asking: "Asking", view: "Lines | Page") -> "FinalReply":

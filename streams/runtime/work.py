@@ -12,6 +12,7 @@ from streams.runtime.errors import Fatal
 from streams.runtime.interrupts import Guard, Interrupts, query_of
 from streams.runtime.outbox import Journey, Outbox
 from streams.runtime.retry import Retry
+from streams.runtime.waiting import Waiting
 from streams.wiring import Stage, Topic
 
 log = logging.getLogger("headwater.runtime")
@@ -50,11 +51,14 @@ class Work:
             if (query := query_of(event)) is not None:
                 await self.outbox.reachable(query)
 
+            waiting = Waiting(self.clock, query.deadline if query else None)
+
             async def attempt() -> Sequence[Event]:
-                return await _attempt(stage, event, guard, emit if last else None)
+                return await waiting.run(lambda: _attempt(stage, event, guard, emit if last else None))
 
             def on_retry(failed: int, error: Transient, delay_s: float) -> None:
-                self.interrupts.spare(event, error, waited_s=self.clock.monotonic() - started, delay_s=delay_s)
+                busy_s = self.clock.monotonic() - started - waiting.waited_s
+                self.interrupts.spare(event, error, waited_s=busy_s, delay_s=delay_s)
                 report(failed, error, delay_s)
 
             outputs = await self.retry.run(attempt, clock=self.clock, on_retry=on_retry)

@@ -102,7 +102,7 @@ def receipts(event: DocumentPublished | DocumentDeleted) -> Iterator[Receipt]:
 
 
 def replies(query: QueryAsked) -> Iterator[Reply]:
-    """By the question's first word: refuse, fail, silence, stutter, takeover; others are echoed word by word."""
+    """By the question's first word: refuse, fail, versions, silence, stutter, takeover; others are echoed."""
     about: dict[str, Any] = {"query_id": query.query_id}
     command, words = query.text.split()[0], query.text.split()
 
@@ -128,6 +128,9 @@ def replies(query: QueryAsked) -> Iterator[Reply]:
             yield AnswerRefused(**about, attempt="a", code="weak-evidence", detail="too weak", considered=(PASSAGE,))
         case "fail":
             yield QueryFailed(**about, stage="retrieve", code="deadline", detail="past its deadline")
+        case "versions":
+            said = f"waits {query.wait_for_s:g} s for {dict(query.min_versions)}"
+            yield QueryFailed(**about, stage="retrieve", code="not-visible", detail=said)
         case "stutter":
             yield from (delta("a", 0), delta("a", 0), delta("a", 1), delta("a", 0), delta("a", 1), done("a"), done("a"))
         case "takeover":

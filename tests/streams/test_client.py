@@ -249,6 +249,21 @@ async def test_headers_are_a_cloud_event_within_the_client_s_trace(deployment: S
     assert (published.kind, published.service) == ("producer", "headwater-client")
 
 
+async def test_a_question_names_the_versions_that_it_must_see(deployment: Settings, responder: Responder) -> None:
+    async with Client(deployment, NOWHERE) as client:
+        event = await client.publish("d", "text", version=7)
+        failed = await client.answer("versions", min_versions={event.document_id: event.version}, wait_for_s=0.5)
+        assert isinstance(failed, QueryFailed)
+        assert (failed.code, failed.detail) == ("not-visible", "waits 0.5 s for {'d': 7}")
+        plain = await client.answer("versions")
+        assert isinstance(plain, QueryFailed)
+        assert plain.detail == "waits 5 s for {}"
+        with pytest.raises(SchemaError, match=r"min_versions\.d: Input should be greater than or equal to 1, not 0"):
+            await client.answer("versions", min_versions={"d": 0})
+        with pytest.raises(SchemaError, match="wait_for_s"):
+            await client.answer("versions", min_versions={"d": 7}, wait_for_s=61)
+
+
 async def test_no_thread_is_left(deployment: Settings, responder: Responder) -> None:
     before = set(threading.enumerate())
     async with Client(deployment) as client:

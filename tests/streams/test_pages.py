@@ -78,7 +78,7 @@ def test_every_code_on_the_wire_is_explained() -> None:
 
 
 def raised_codes() -> set[str]:
-    """Constants that are the code of a Poison, an Interrupted, a rejection or a refusal."""
+    """Constants that are the code of a Poison, a NotYet, an Interrupted, a rejection or a refusal."""
     sources = [*(CHECKOUT / "processors").rglob("*.py"), *(CHECKOUT / "streams" / "runtime").rglob("*.py")]
     trees = [ast.parse(source.read_text()) for source in sources]
     return {code for tree in trees for node in ast.walk(tree) for code in codes_in(node)}
@@ -86,7 +86,7 @@ def raised_codes() -> set[str]:
 
 def codes_in(node: ast.AST) -> Iterator[str]:
     match node:
-        case ast.Call(func=ast.Name(id="Poison" | "Interrupted"), args=[ast.Constant(value=str(code)), *_]):
+        case ast.Call(func=ast.Name(id="Poison" | "Interrupted" | "NotYet"), args=[ast.Constant(value=str(code)), *_]):
             yield code
         case ast.Call(func=ast.Name(id="_rejected" | "_Hopeless"), args=[_, ast.Constant(value=str(code)), *_]):
             yield code

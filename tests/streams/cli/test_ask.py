@@ -80,6 +80,19 @@ def test_a_failure_says_which_stage_and_why_and_exits_with_5(deployed: Run) -> N
     assert "headwater: past its deadline (deadline, said by the retrieve stage)" in result.output
 
 
+def test_versions_to_search_after_are_named_one_by_one(deployed: Run) -> None:
+    result = deployed("ask", "versions", "--after", "a=b.md=3", "--after", "other=12", "--wait", "0.5")
+    assert result.exit_code == 5
+    assert "waits 0.5 s for {'a=b.md': 3, 'other': 12} (not-visible, said by the retrieve stage)" in result.output
+
+
+@pytest.mark.parametrize("after", ["handbook.md", "=3", "handbook.md=", "handbook.md=3.0", "handbook.md=-1"])
+def test_a_version_to_search_after_that_is_none_is_wrong_usage(deployed: Run, after: str) -> None:
+    result = deployed("ask", "anything", "--after", after)
+    assert result.exit_code == 2
+    assert "is not DOCUMENT=VERSION, for example --after handbook.md=3" in result.output
+
+
 def test_silence_exits_with_4(deployed: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.client.GRACE_S", 0.1)
     result = deployed("ask", "silence", "--timeout", "0.3")

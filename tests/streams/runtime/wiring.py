@@ -208,8 +208,15 @@ class Said:
 class Bench:
     """A pipeline on the memory engine, with a clock that stands still."""
 
-    def __init__(self, pipeline: Pipeline, segmentation: str, *, tracer: Tracer | None = None) -> None:
-        self.clock = ManualClock()
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        segmentation: str,
+        *,
+        tracer: Tracer | None = None,
+        clock: ManualClock | None = None,
+    ) -> None:
+        self.clock = clock or ManualClock()
         names = [name for topic in TOPICS for name in (topic.name, topic.dead_letter_name)]
         self.broker = MemoryBroker(
             self.clock, {**{PREFIX + name: 4 for name in names}, "replies": 4}, max_record_bytes=MAX_BYTES

@@ -1,0 +1,54 @@
+"""Waiting: what an event asks for is under way, and the event is tried again until it is there."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TypeVar
+
+from processors.errors import NotYet
+from streams.runtime.clock import Clock
+from streams.runtime.interrupts import Interrupted
+
+T = TypeVar("T")
+
+FIRST_DELAY_S, MAX_DELAY_S = 0.02, 0.5
+SHARE = 0.1
+"""Of the time waited so far until the next try: what became visible is noticed soon, and 60 s cost some 150 tries."""
+
+
+class Waiting:
+    """How long one event has waited in one stage, over all its attempts."""
+
+    def __init__(self, clock: Clock, deadline: datetime | None) -> None:
+        self._clock = clock
+        self._deadline = deadline
+        self._began: float | None = None
+        self.waited_s = 0.0
+        """From the first time that something was missing to the last."""
+
+    async def run(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """What `attempt` gives once nothing is missing.
+
+        Raises Interrupted where something still is when the event has waited as long as it may, or when its deadline
+        leaves no time for another try; and whatever else `attempt` raises.
+        """
+        while True:
+            try:
+                return await attempt()
+            except NotYet as missing:
+                delay_s = self._delay_s(missing)
+            await self._clock.sleep(delay_s)
+
+    def _delay_s(self, missing: NotYet) -> float:
+        """Until the next try. Raises Interrupted where there is to be none."""
+        now = self._clock.monotonic()
+        self._began = now if self._began is None else self._began
+        self.waited_s = now - self._began
+        delay_s = min(max(FIRST_DELAY_S, SHARE * self.waited_s), MAX_DELAY_S)
+        left_s = missing.wait_s - self.waited_s
+        over = left_s <= 0
+        if self._deadline is not None:
+            over = over or (self._deadline - self._clock.now()).total_seconds() <= delay_s
+        if over:
+            said = f"{missing.reason}; the question waited {self.waited_s:.1f} s for it"
+            raise Interrupted(missing.code, said) from missing
+        return min(delay_s, left_s)
