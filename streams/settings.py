@@ -108,6 +108,11 @@ class Settings(BaseSettings):
     ingest_segments: str = "chunk|embed|upsert"
     """`|` is a topic, `+` is a call."""
     query_segments: str = "retrieve|rerank|generate"
+    engine: Literal["faust", "confluent"] = "faust"
+    """What reads the topics; see docs/adr/0012."""
+    instance_id: str = ""
+    """Names this worker within its consumer groups, so that a restart within ten seconds moves no partition; one that
+    stays away keeps its partitions dark as long. Only with the engine `confluent`; empty: a new member each start."""
     window_events: int = 64
     """Events in flight per segment and worker."""
     window_bytes: int = 32 * 1024 * 1024

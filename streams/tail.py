@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from streams.runtime.records import Headers, Record
+from streams.runtime.messages import record
+from streams.runtime.records import Record
 
 log = logging.getLogger("headwater.tail")
 
@@ -149,7 +150,7 @@ class Tail:
         if first is None:
             return
         batch = [first, *consumer.consume(500, timeout=0)]
-        arrived = [_record(message) for message in batch if message.error() is None]
+        arrived = [record(message) for message in batch if message.error() is None]
         if arrived and self._deliver is not None:
             loop.call_soon_threadsafe(self._deliver, arrived)
 
@@ -162,21 +163,3 @@ class Tail:
         ):
             return BrokerUnreachable(self._address)
         return error
-
-
-def _record(message: Message) -> Record:
-    return Record(
-        topic=message.topic() or "",
-        partition=message.partition() or 0,
-        offset=message.offset() or 0,
-        key=message.key(),
-        value=message.value(),
-        headers=_headers(message),
-        timestamp_ms=message.timestamp()[1],
-    )
-
-
-def _headers(message: Message) -> Headers:
-    headers = message.headers() or []
-    assert isinstance(headers, list)  # typed as everything that a producer accepts; a consumer gets pairs of bytes
-    return [(name, value) for name, value in headers if not isinstance(value, str)]

@@ -16,10 +16,9 @@ from processors.upsert import Upsert
 from schemas import SchemaError, decode
 from streams.comparable import check_comparable
 from streams.composition import Backends
+from streams.engines import engine_of
 from streams.pipelines import Ports, ingest, query
 from streams.runtime.clock import SystemClock
-from streams.runtime.engines.faust import FaustEngine
-from streams.runtime.engines.librdkafka import faust_options
 from streams.runtime.errors import Fatal
 from streams.runtime.handler import Handler
 from streams.runtime.headers import Incoming
@@ -65,7 +64,7 @@ class Worker:
         try:
             self._ports = TracedPorts(ports or Backends(settings), tracer, content=settings.trace_content)
             self._segments = _hosted(settings, stages, self._ports)
-            self._consumer = faust_options(settings.kafka_config)
+            self._engine = engine_of(settings)
         except ValueError as error:
             raise ConfigError(str(error)) from error
         except Poison as error:
@@ -76,23 +75,24 @@ class Worker:
         async with AsyncExitStack() as resources:
             if await _unless(stop, self._open(resources)) is None:
                 return
-            engine = FaustEngine(
-                self._consumer,
-                max_events=self._settings.window_events,
-                max_bytes=self._settings.window_bytes,
-            )
+            self._host()
+            await self._consume(stop)
+
+    def _host(self) -> None:
+        try:
             for segment in self._segments:
                 topic = self._settings.topic_prefix + segment.source.name
-                engine.host(segment.group(self._settings.topic_prefix), topic, self._handler(segment))
-            await self._consume(engine, stop)
+                self._engine.host(segment.group(self._settings.topic_prefix), topic, self._handler(segment))
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
 
-    async def _consume(self, engine: FaustEngine, stop: asyncio.Event) -> None:
+    async def _consume(self, stop: asyncio.Event) -> None:
         truncations = Truncations(_ports(self._segments))
         upserts = [stage.processor for segment in self._segments for stage in segment.stages if stage.name == "upsert"]
         sweeps = [keep_sweeping(upsert.index) for upsert in upserts if isinstance(upsert, Upsert)]
         chores = [asyncio.create_task(chore) for chore in (truncations.keep_telling(), *sweeps)]
         try:
-            consuming = asyncio.create_task(engine.run(stop, on_ready=self._ready, grace_s=GRACE_S))
+            consuming = asyncio.create_task(self._engine.run(stop, on_ready=self._ready, grace_s=GRACE_S))
             done, _ = await asyncio.wait({consuming, *chores}, return_when=asyncio.FIRST_COMPLETED)
             if consuming not in done:
                 stop.set()

@@ -1,9 +1,7 @@
 """The faust engine, driven the safe way: manual offsets, own lanes, own producer. See docs/adr/0002."""
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
 
 import faust
 from faust.app.base import BootStrategy
@@ -12,15 +10,10 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AgentT, AppT, EventT, StreamT
 from faust.types.core import HeadersArg
 
+from streams.runtime.engines.hosting import Engine, Group, OnError
 from streams.runtime.errors import Fatal
-from streams.runtime.intake import Handle, Intake
+from streams.runtime.intake import Intake
 from streams.runtime.records import Record
-
-log = logging.getLogger("headwater.runtime")
-
-COMMIT_INTERVAL_S = 1.0
-STOP_S = 10.0
-"""Leaving a group takes one round trip; a broker that is gone answers none."""
 
 
 class _Consumer(driver.Consumer):
@@ -49,7 +42,7 @@ class _NoTables(TableManager):
 class _App(faust.App):
     BootStrategy = _Boot
 
-    fail: Callable[[BaseException], None]
+    fail: OnError
 
     def _create_directories(self) -> None:
         """Faust would make a folder for tables, of which there are none."""
@@ -82,38 +75,28 @@ SETTINGS: Mapping[str, object] = {
 }
 
 
-class _Group:
+class _Group(Group):
     """One consumer group: a faust app, the intake behind it, and the commits that the intake allows."""
 
-    def __init__(
-        self,
-        group: str,
-        topic: str,
-        intake: Intake,
-        options: Mapping[str, object],
-        on_error: Callable[[BaseException], None],
-    ) -> None:
-        self.intake = intake
-        self.app = _App(group, config_source={**SETTINGS, **options})
+    def __init__(self, name: str, topic: str, intake: Intake, options: Mapping[str, object], on_error: OnError) -> None:
+        super().__init__(name, intake)
+        self.app = _App(name, config_source={**SETTINGS, **options})
         self.app.fail = on_error
         self.app.transport = _Transport(self.app.conf.broker_consumer, self.app)
         self.app.on_partitions_revoked.connect(self._on_revoked)  # type: ignore[arg-type]
         self.app.on_partitions_assigned.connect(self._on_assigned)  # type: ignore[arg-type]
         channel = self.app.topic(topic, key_type=bytes, value_type=bytes, acks=False)
-        self.app.agent(channel, name=f"{group}-agent", concurrency=1)(self._consume)
-        self.accepting = True
+        self.app.agent(channel, name=f"{name}-agent", concurrency=1)(self._consume)
         self.joined = asyncio.Event()
 
     async def start(self) -> None:
-        """Returns when the group has said which partitions this member reads; none is an answer too."""
         self.app.finalize()
         await self.app.start()
         await self.joined.wait()
 
     async def commit(self) -> None:
-        """Commit what is finished without a gap. Raises Fatal where faust has given up."""
         if self.app.crashed:
-            raise Fatal("broker-lost", f"the consumer of {self.app.conf.id} crashed: {self.app.crash_reason!r}")
+            raise Fatal("broker-lost", f"the consumer of {self.name} crashed: {self.app.crash_reason!r}")
         due = self.intake.offsets.due(self.app.consumer_generation_id)
         positions = {TP(topic, partition): position for (topic, partition), position in due.items()}
         consumer = self.app.consumer
@@ -121,27 +104,15 @@ class _Group:
         if positions and await consumer._commit(positions):
             self.intake.offsets.committed(due)
 
-    async def stop(self, *, grace_s: float) -> None:
-        """Take nothing more, finish what is in hand, commit, leave the group."""
-        self.accepting = False
-        try:
-            await asyncio.wait_for(self.intake.lanes.drain(), grace_s)
-        except TimeoutError:
-            log.warning("grace over", extra={"group": self.app.conf.id, "in_flight": self.intake.offsets.in_flight()})
-        await self.intake.lanes.cancel()
-        try:
-            async with asyncio.timeout(STOP_S):
-                if not self.app.crashed:
-                    await self.commit()
-                await self.app.stop()
-        except TimeoutError:
-            log.warning("group not left", extra={"group": self.app.conf.id, "reason": "the broker does not answer"})
+    async def leave(self) -> None:
+        if not self.app.crashed:
+            await self.commit()
+        await self.app.stop()
 
     async def _consume(self, stream: StreamT[bytes]) -> None:
         assert isinstance(stream, faust.Stream)  # its abstract type does not know `noack`
         async for event in stream.noack().events():
-            if self.accepting:
-                await self.intake.accept(_record(event), event.message.generation_id)
+            await self.intake.accept(_record(event), event.message.generation_id)
 
     async def _on_assigned(self, app: AppT, assigned: Iterable[TP], **_: object) -> None:
         self.joined.set()
@@ -150,56 +121,18 @@ class _Group:
         if not self.app.crashed:
             await self.commit()
         for tp in revoked:
-            self.intake.offsets.revoke((tp.topic, tp.partition))
+            self.intake.revoke((tp.topic, tp.partition))
 
 
-class FaustEngine:
-    """Reads topics in consumer groups, several in one process and loop."""
+class FaustEngine(Engine):
+    """Reads topics by faust apps."""
 
     def __init__(self, options: Mapping[str, object], *, max_events: int, max_bytes: int) -> None:
+        super().__init__(max_events=max_events, max_bytes=max_bytes)
         self._options = options
-        self._max_events = max_events
-        self._max_bytes = max_bytes
-        self._groups: list[_Group] = []
-        self._failed: asyncio.Future[None] | None = None
 
-    def host(self, group: str, topic: str, handle: Handle) -> None:
-        """Consume `topic` in `group`; before `run`, and on its event loop."""
-        intake = Intake(handle, max_events=self._max_events, max_bytes=self._max_bytes, on_error=self._fail)
-        self._groups.append(_Group(group, topic, intake, self._options, self._fail))
-
-    async def run(self, stop: asyncio.Event, *, on_ready: Callable[[], None], grace_s: float = 10.0) -> None:
-        """Consume until `stop` is set. Raises Fatal, or what a handler raised, with its record uncommitted."""
-        self._failed = asyncio.get_running_loop().create_future()
-        stopped = asyncio.create_task(stop.wait())
-        commits = asyncio.create_task(self._commit())
-        starting = asyncio.gather(*(group.start() for group in self._groups))
-        try:
-            ends: set[asyncio.Future[Literal[True]] | asyncio.Future[None]] = {stopped, commits, self._failed}
-            await asyncio.wait({starting, *ends}, return_when=asyncio.FIRST_COMPLETED)
-            if starting.done():
-                starting.result()
-                on_ready()
-                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (starting, stopped, commits):
-                task.cancel()
-            await asyncio.gather(starting, return_exceptions=True)  # asyncio complains of what nobody looked at
-            grace = 0.0 if self._failed.done() else grace_s
-            await asyncio.gather(*(group.stop(grace_s=grace) for group in self._groups))
-        for outcome in (self._failed, commits):
-            if outcome.done() and not outcome.cancelled():
-                outcome.result()
-
-    async def _commit(self) -> None:
-        while True:
-            await asyncio.sleep(COMMIT_INTERVAL_S)
-            for group in self._groups:
-                await group.commit()
-
-    def _fail(self, error: BaseException) -> None:
-        if self._failed is not None and not self._failed.done():
-            self._failed.set_exception(error)
+    def group(self, name: str, topic: str, intake: Intake, on_error: OnError) -> Group:
+        return _Group(name, topic, intake, self._options, on_error)
 
 
 def _record(event: EventT[bytes]) -> Record:

@@ -1,29 +1,55 @@
 """What engines on a broker share: consumer groups in one loop, started, committed and stopped together."""
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal
 
 from streams.runtime.intake import Handle, Intake
 
+log = logging.getLogger("headwater.runtime")
+
 COMMIT_INTERVAL_S = 1.0
+STOP_S = 10.0
+"""Leaving a group takes one round trip; a broker that is gone answers none."""
+
+OnError = Callable[[BaseException], None]
 
 
-class Group(Protocol):
-    """One consumer group's member in this process."""
+class Group(ABC):
+    """A consumer group's member in this process, with the intake behind it."""
 
+    def __init__(self, name: str, intake: Intake) -> None:
+        self.name = name
+        self.intake = intake
+
+    @abstractmethod
     async def start(self) -> None:
-        """Join; returns when the group has said which partitions this member reads; none is an answer too."""
-        ...
+        """Join; returns when the group has said which partitions this member reads. None is an answer too."""
 
+    @abstractmethod
     async def commit(self) -> None:
         """See that what is finished without a gap gets committed. Raises Fatal where that is hopeless."""
-        ...
+
+    @abstractmethod
+    async def leave(self) -> None:
+        """Commit what is finished, now, and leave the group; harmless where `start` came to nothing."""
 
     async def stop(self, *, grace_s: float) -> None:
         """Take nothing more, finish what is in hand, commit, leave the group."""
-        ...
+        self.accepting = False
+        self.intake.close()
+        try:
+            await asyncio.wait_for(self.intake.drain(), grace_s)
+        except TimeoutError:
+            log.warning("grace over", extra={"group": self.name, "in_flight": self.intake.offsets.in_flight()})
+        await self.intake.cancel()
+        try:
+            async with asyncio.timeout(STOP_S):
+                await self.leave()
+        except TimeoutError:
+            log.warning("group not left", extra={"group": self.name, "reason": "the broker does not answer"})
 
 
 class Engine(ABC):
@@ -37,14 +63,14 @@ class Engine(ABC):
         self._failed: asyncio.Future[None] | None = None
 
     @abstractmethod
-    def group(self, name: str, topic: str, intake: Intake, on_error: Callable[[BaseException], None]) -> Group:
-        """A member of the group `name` that gives what it reads of `topic` to `intake`; without I/O.
+    def group(self, name: str, topic: str, intake: Intake, on_error: OnError) -> Group:
+        """A member of the group `name` that hands what it reads of `topic` to `intake`; `on_error` ends the engine.
 
-        `on_error` ends the engine.
+        Raises ValueError where the client cannot work with its options.
         """
 
     def host(self, group: str, topic: str, handle: Handle) -> None:
-        """Consume `topic` in `group`; before `run`, and on its event loop."""
+        """Consume `topic` in `group`; before `run`, and on its event loop. Raises ValueError, see `group`."""
         intake = Intake(handle, max_events=self._max_events, max_bytes=self._max_bytes, on_error=self._fail)
         self._groups.append(self.group(group, topic, intake, self._fail))
 
@@ -55,7 +81,7 @@ class Engine(ABC):
         commits = asyncio.create_task(self._commit())
         starting = asyncio.gather(*(group.start() for group in self._groups))
         try:
-            ends: set[asyncio.Future[None] | asyncio.Task[bool]] = {stopped, commits, self._failed}
+            ends: set[asyncio.Future[Literal[True]] | asyncio.Future[None]] = {stopped, commits, self._failed}
             await asyncio.wait({starting, *ends}, return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 starting.result()

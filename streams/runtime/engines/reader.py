@@ -1,0 +1,209 @@
+"""The thread behind a consumer group of librdkafka: it polls whatever the work does, and says what it read."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from streams.runtime.errors import Fatal
+from streams.runtime.offsets import Partition
+
+log = logging.getLogger("headwater.runtime")
+
+POLL_S = 0.2
+"""How long a stop, or a commit, may take to be noticed; records arrive at once."""
+BATCH = 100
+"""Records that the thread hands over at a time, and at most as many more wait for the window."""
+PATIENCE_S = 0.1
+"""A paused partition loses what was fetched ahead of it, so a window that is full for a moment is waited for."""
+LET_GO_S = 10.0
+"""How long the event loop may take to say how far it came before the group gets no commit from us."""
+DENIED = frozenset(
+    (
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    )
+)
+"""What does not pass by waiting."""
+
+Options = Mapping[str, str | int | bool]
+"""Client properties in librdkafka's names."""
+
+DEFAULTS: Options = {
+    "auto.offset.reset": "earliest",
+    "client.id": "headwater",
+    # The default is a second, in which an idle window waits for records that the broker has.
+    "fetch.queue.backoff.ms": 10,
+    "fetch.error.backoff.ms": 100,
+    "heartbeat.interval.ms": 1_000,
+    "log_level": 3,
+    # Fetched ahead of the window, per group; the defaults are 100,000 records and 64 MB.
+    "queued.min.messages": 1_000,
+    "queued.max.messages.kbytes": 16_384,
+    # How long partitions stay dark after a kill -9; the default is 45 s.
+    "session.timeout.ms": 10_000,
+    "socket.nagle.disable": True,
+}
+OWN: Options = {
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "partition.assignment.strategy": "cooperative-sticky",
+}
+"""What the guarantees rest on."""
+
+
+class Keeper(Protocol):
+    """What a reader's thread tells its group, on the event loop and in this order."""
+
+    def assigned(self, partitions: Sequence[Partition]) -> None: ...
+
+    def take(self, messages: Sequence[Message]) -> None: ...
+
+    async def let_go(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        """What of these partitions is finished; nothing of it counts from then on."""
+        ...
+
+    def committed(self, positions: Mapping[Partition, int]) -> None: ...
+
+
+class Reader:
+    """The thread that owns the consumer: it alone polls, pauses and commits."""
+
+    def __init__(self, config: Options, topic: str, group: str, keeper: Keeper) -> None:
+        own = {"group.id": group, "on_commit": self._on_commit, "error_cb": _note, **OWN}
+        try:
+            self._consumer = Consumer({**DEFAULTS, **config, **own}, logger=log)
+        except KafkaException as error:
+            raise ValueError(f"the setting 'kafka_options' cannot work: {error.args[0].str()}") from error
+        self._topic = topic
+        self._keeper = keeper
+        self._loop = asyncio.get_running_loop()
+        self._stopping = False
+        self._held = False
+        self._paused = False
+        self._room = threading.Event()
+        self._handed = 0
+        self._taken = 0
+        self._wanted: Mapping[Partition, int] = {}
+
+    def run(self) -> None:
+        """Read until `stop`, then leave the group. Raises Fatal."""
+        try:
+            self._consumer.subscribe(
+                [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            )
+            while not self._stopping:
+                self._commit()
+                if self._has_room():
+                    self._resume()
+                    self._read(POLL_S)
+                else:
+                    self._pause()
+                    self._read(0)
+        finally:
+            self._consumer.close()
+
+    def hold(self) -> None:
+        """Read nothing more, but stay in the group. Thread-safe, as is all that follows."""
+        self._held = True
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._room.set()
+
+    def took(self) -> None:
+        """A message is in the window, or not wanted any more."""
+        self._taken += 1
+        if self._handed - self._taken < BATCH and not self._room.is_set():
+            self._room.set()
+
+    def want(self, positions: Mapping[Partition, int]) -> None:
+        """Commit these positions soon, unless their partitions go first."""
+        self._wanted = positions
+
+    def _has_room(self) -> bool:
+        self._room.clear()
+        if self._held or self._handed - self._taken >= BATCH:
+            return self._room.wait(PATIENCE_S) and not self._held
+        return True
+
+    def _read(self, timeout_s: float) -> None:
+        """Hand over what is there, or the first record to come within the time."""
+        first = self._consumer.poll(timeout_s)
+        if first is None:
+            return
+        # Calling once per record would ask for the interpreter's lock as often, which a busy loop lends every 5 ms.
+        # What a rebalance in the middle makes stale is taken out of the batch by librdkafka.
+        messages = [first, *self._consumer.consume(BATCH - 1, 0)]
+        for message in messages:
+            if (error := message.error()) is not None:
+                _note(error)
+        good = [message for message in messages if message.error() is None]
+        self._handed += len(good)
+        self._loop.call_soon_threadsafe(self._keeper.take, good)
+
+    def _pause(self) -> None:
+        if not self._paused:
+            self._consumer.pause(self._consumer.assignment())
+            self._paused = True
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._consumer.resume(self._consumer.assignment())
+            self._paused = False
+
+    def _commit(self) -> None:
+        wanted, self._wanted = self._wanted, {}
+        if wanted:
+            self._consumer.commit(offsets=_offsets(wanted), asynchronous=True)
+
+    def _on_commit(self, error: KafkaError | None, offsets: list[TopicPartition]) -> None:
+        if error is not None:
+            log.warning("not committed", extra={"topic": self._topic, "reason": error.str()})
+        taken = {(each.topic, each.partition): each.offset for each in offsets if each.error is None}
+        if error is None and taken:
+            self._loop.call_soon_threadsafe(self._keeper.committed, taken)
+
+    def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._paused = False  # the new ones are not
+        self._loop.call_soon_threadsafe(self._keeper.assigned, _names(partitions))
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        positions = self._let_go(partitions)
+        if not positions:
+            return
+        try:
+            consumer.commit(offsets=_offsets(positions), asynchronous=False)
+        except KafkaException as error:
+            log.warning("not committed", extra={"topic": self._topic, "reason": error.args[0].str()})
+
+    def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        """Somebody else may own these already: their commits count, not ours."""
+        log.warning(
+            "partitions lost", extra={"topic": self._topic, "partitions": [each.partition for each in partitions]}
+        )
+        self._let_go(partitions)
+
+    def _let_go(self, partitions: list[TopicPartition]) -> Mapping[Partition, int]:
+        asked = asyncio.run_coroutine_threadsafe(self._keeper.let_go(_names(partitions)), self._loop)
+        positions = asked.result(LET_GO_S)
+        self._wanted = {}  # wanted before, it might name partitions that are gone
+        return positions
+
+
+def _note(error: KafkaError) -> None:
+    """Raises Fatal for what does not pass by waiting."""
+    if error.fatal() or error.code() in DENIED:
+        raise Fatal("broker-lost", error.str())
+    log.warning("broker", extra={"reason": error.str()})
+
+
+def _names(partitions: Iterable[TopicPartition]) -> Sequence[Partition]:
+    return [(each.topic, each.partition) for each in partitions]
+
+
+def _offsets(positions: Mapping[Partition, int]) -> list[TopicPartition]:
+    return [TopicPartition(topic, partition, position) for (topic, partition), position in positions.items()]
