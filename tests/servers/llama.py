@@ -1,5 +1,6 @@
-"""A llama.cpp server of a test's own, on SmolLM2, whose slots can be watched."""
+"""A llama.cpp server, of a test's own or the local stack's, whose slots can be watched."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -8,22 +9,36 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from streams.local import llm, tether
+import psutil
+
+from streams.local import llm, state, tether
 from streams.local.listeners import free_ports
 from streams.settings import Settings
 
 READY_S = 60.0
+PATIENCE_S = 30.0
+"""For a slot to be taken or freed: two cores are shared with everything else."""
 
 
 class Llama:
     """A running server."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, pid: int) -> None:
         self.port = port
+        self._process = psutil.Process(pid)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Llama":
+        """The running local stack's."""
+        seen = state.read(settings.home)
+        assert seen is not None
+        pid = seen.parts["llm"].pid
+        assert pid is not None
+        return cls(settings.local.llm_port, pid)
 
     @property
     def address(self) -> str:
@@ -38,6 +53,28 @@ class Llama:
         finally:
             connection.close()
         return sum(bool(slot["is_processing"]) for slot in slots)
+
+    def cpu_s(self) -> float:
+        """The time that it has computed."""
+        family = [self._process, *self._process.children(recursive=True)]
+        return sum(times.user + times.system for times in (each.cpu_times() for each in family))
+
+    async def until_busy(self, count: int) -> None:
+        """Wait until so many of its slots generate."""
+        async with asyncio.timeout(PATIENCE_S):
+            while await asyncio.to_thread(self.busy) != count:  # noqa: ASYNC110 - it tells only when asked
+                await asyncio.sleep(0.01)
+
+    @asynccontextmanager
+    async def freed_within_1_s(self) -> AsyncIterator[None]:
+        """What is under way within must end, and the server compute no second longer.
+
+        That is a second of the clock where it has a core to itself, and no matter of what else the cores have to do.
+        """
+        before_s = self.cpu_s()
+        yield
+        await self.until_busy(0)
+        assert self.cpu_s() - before_s < 1.0
 
 
 @contextmanager
@@ -60,7 +97,7 @@ def llama() -> Iterator[Llama]:
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"llama.cpp does not answer: {Path(log.name).read_text(errors='replace')}")
                 time.sleep(0.05)
-            yield Llama(port)
+            yield Llama(port, process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()

@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-import httpx
 import pytest
 from opentelemetry.trace import NoOpTracer
 
@@ -20,6 +19,7 @@ from streams.topics import CANCELLATIONS, EVIDENCE
 from streams.worker import Worker
 from tests.processors.happenings import asked
 from tests.processors.models import evidence, passage
+from tests.servers.llama import Llama
 
 pytestmark = pytest.mark.stack
 PATIENCE_S = 60.0
@@ -87,14 +87,9 @@ async def asker(stack: Settings) -> AsyncIterator[Asker]:
         yield asker
 
 
-async def slots(stack: Settings, count: int) -> None:
-    """Wait until the server has so many generations under way."""
-    async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(PATIENCE_S):
-        while True:
-            said = (await client.get(f"http://127.0.0.1:{stack.local.llm_port}/slots")).json()
-            if sum(slot["is_processing"] for slot in said) == count:
-                return
-            await asyncio.sleep(0.02)
+@pytest.fixture
+def llm(stack: Settings) -> Llama:
+    return Llama.of(stack)
 
 
 async def failed(conversation: Conversation) -> QueryFailed:
@@ -104,18 +99,19 @@ async def failed(conversation: Conversation) -> QueryFailed:
     return reply
 
 
-async def test_a_withdrawn_question_frees_the_server_s_slot(stack: Settings, asker: Asker) -> None:
-    await slots(stack, 0)
+async def test_a_withdrawn_question_frees_the_server_s_slot(llm: Llama, asker: Asker) -> None:
+    await llm.until_busy(0)
     query, conversation = await asker.ask(deadline_s=PATIENCE_S)
-    await slots(stack, 1)
-    await asker.withdraw(query)
-    assert (await failed(conversation)).code == "cancelled"
-    await slots(stack, 0)
+    await llm.until_busy(1)
+    async with llm.freed_within_1_s():
+        await asker.withdraw(query)
+        assert (await failed(conversation)).code == "cancelled"
 
 
-async def test_a_question_past_its_deadline_frees_the_server_s_slot(stack: Settings, asker: Asker) -> None:
-    await slots(stack, 0)
+async def test_a_question_past_its_deadline_frees_the_server_s_slot(llm: Llama, asker: Asker) -> None:
+    await llm.until_busy(0)
     _, conversation = await asker.ask(deadline_s=3)
-    await slots(stack, 1)
+    await llm.until_busy(1)
     assert (await failed(conversation)).code == "deadline-exceeded"
-    await slots(stack, 0)
+    async with llm.freed_within_1_s():
+        pass

@@ -3,9 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
 
-import httpx
 import pytest
 
 from processors.backends.openai.generator import OpenAIGenerator
@@ -14,11 +12,12 @@ from processors.ports import Generator
 from streams.settings import Settings
 from tests.processors.generator_contract import ASKED, GeneratorContract
 from tests.processors.models import evidence, passage
+from tests.servers.llama import Llama
 
 pytestmark = pytest.mark.stack
 STORY = "Tell a very long story about the tower, with a hundred chapters."
-PATIENCE_S = 30.0
-"""For a slot to be taken or freed: two cores are shared with everything else."""
+MUCH = [passage("The tower stands in Paris and is tall. " * 40, ordinal=number) for number in range(5)]
+"""About 1,500 tokens, which the server reads for seconds."""
 
 
 async def opened(stack: Settings, options: str) -> AsyncIterator[OpenAIGenerator]:
@@ -75,50 +74,40 @@ async def writer(stack: Settings) -> AsyncIterator[OpenAIGenerator]:
         yield generator
 
 
-async def slots(stack: Settings) -> int:
-    """How many generations the server has under way."""
-    async with httpx.AsyncClient(trust_env=False) as client:
-        said: list[dict[str, Any]] = (await client.get(f"http://127.0.0.1:{stack.local.llm_port}/slots")).json()
-    return sum(slot["is_processing"] for slot in said)
+@pytest.fixture
+def llm(stack: Settings) -> Llama:
+    return Llama.of(stack)
 
 
-async def until_busy(stack: Settings, count: int) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while await slots(stack) != count:  # noqa: ASYNC110 - another process tells, and only when asked
-            await asyncio.sleep(0.02)
-
-
-async def test_closing_an_answer_frees_the_server_s_slot(stack: Settings, writer: OpenAIGenerator) -> None:
-    await until_busy(stack, 0)
+async def test_closing_an_answer_frees_the_server_s_slot(llm: Llama, writer: OpenAIGenerator) -> None:
+    await llm.until_busy(0)
     async with aclosing(writer.generate(STORY, evidence())) as fragments:
         await anext(fragments)
-        assert await slots(stack) == 1
-    await until_busy(stack, 0)
+        assert llm.busy() == 1
+        async with llm.freed_within_1_s():
+            await fragments.aclose()
 
 
-async def test_cancelling_a_question_before_its_first_word_frees_the_slot(
-    stack: Settings, writer: OpenAIGenerator
-) -> None:
+async def test_cancelling_a_question_before_its_first_word_frees_the_slot(llm: Llama, writer: OpenAIGenerator) -> None:
     async def ask() -> None:
-        much = [passage("The tower stands in Paris and is tall. " * 40, ordinal=number) for number in range(5)]
-        async with aclosing(writer.generate(STORY, much)) as fragments:
+        async with aclosing(writer.generate(STORY, MUCH)) as fragments:
             async for _ in fragments:
                 pass
 
-    await until_busy(stack, 0)
+    await llm.until_busy(0)
     asking = asyncio.create_task(ask())
-    await until_busy(stack, 1)
-    asking.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asking
-    await until_busy(stack, 0)
+    await llm.until_busy(1)
+    async with llm.freed_within_1_s():
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
 
 
-async def test_repetition_frees_the_slot_long_before_the_allowance_is_spent(stack: Settings) -> None:
+async def test_repetition_frees_the_slot_long_before_the_allowance_is_spent(stack: Settings, llm: Llama) -> None:
     async for generator in opened(stack, "&max_tokens=3000"):
         said = "".join([part.text async for part in generator.generate("Say: The tower is tall. " * 30, evidence())])
         assert said
-        await until_busy(stack, 0)
+        await llm.until_busy(0)
 
 
 async def test_a_model_that_the_server_does_not_serve_is_answered_by_what_it_has(stack: Settings) -> None:

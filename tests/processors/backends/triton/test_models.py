@@ -1,7 +1,7 @@
 """The contracts on a real Triton: plain models, and generation in three dialects."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -23,8 +23,6 @@ pytestmark = pytest.mark.servers
 
 P = TypeVar("P", bound=Port)
 MOST_TOKENS = 24
-FREED_S = 5.0
-"""For a cancellation to free the slot of the server: 0.1 s where the machine is idle, and the answer would take 20."""
 
 
 @asynccontextmanager
@@ -123,15 +121,15 @@ class Streams(GeneratorContract):
         fragments = talker.generate(LONG, evidence())
         await anext(fragments)
         assert llm.busy() == 1
-        await fragments.aclose()
-        await freed(llm)
+        async with llm.freed_within_1_s():
+            await fragments.aclose()
 
     async def test_cancelling_before_the_first_piece_frees_it_as_well(self, talker: Generator, llm: Llama) -> None:
         answering = asyncio.create_task(anext(talker.generate(LONG, evidence())))
-        await until(lambda: busy(llm))
-        answering.cancel()
-        await asyncio.wait([answering])
-        await freed(llm)
+        await llm.until_busy(1)
+        async with llm.freed_within_1_s():
+            answering.cancel()
+            await asyncio.wait([answering])
 
     async def test_it_answers_piece_by_piece(self, generator: Generator) -> None:
         fragments = [fragment async for fragment in generator.generate(ASKED, evidence())]
@@ -140,23 +138,6 @@ class Streams(GeneratorContract):
 
 
 LONG = "Tell a very long story about the tower, with every detail of its parts and of each year?"
-
-
-async def busy(llm: Llama) -> bool:
-    return bool(await asyncio.to_thread(llm.busy))
-
-
-async def until(true: Callable[[], Awaitable[bool]]) -> None:
-    while not await true():  # noqa: ASYNC110 - the other side of a wire gives no event
-        await asyncio.sleep(0.01)
-
-
-async def freed(llm: Llama) -> None:
-    async def idle() -> bool:
-        return not await busy(llm)
-
-    async with asyncio.timeout(FREED_S):
-        await until(idle)
 
 
 class TestVllm(Streams):
