@@ -20,6 +20,8 @@ ANSWER_TIMEOUT_S = 60.0
 """For one batch, or between two pieces of a stream; the first may wait for a free slot of the server."""
 LOAD_TIMEOUT_S = 600.0
 """Large weights come from slow disks."""
+TELL_THE_END, THE_END = "triton_enable_empty_final_response", "triton_final_response"
+"""Parameters of a request and of its last response."""
 
 
 class TritonModel:
@@ -74,36 +76,42 @@ class TritonModel:
                 outputs=_requested(outputs),
                 **self._call(),
             )
-        return self._arrays(result, outputs)
+        return self._arrays(result.get_response(), outputs)
 
     async def stream(
         self, inputs: Tensors, outputs: Sequence[str], *, request_id: str, model: str = ""
     ) -> AsyncGenerator[dict[str, NDArray[Any]], None]:
         """Each response to one request as it comes; absent outputs are absent. Closing it cancels the request."""
         # One request per stream: an error in a stream does not say whose it is.
-        request = {
-            "model_name": model or self.url.model,
-            "inputs": _inputs(inputs),
-            "outputs": _requested(outputs),
-            "request_id": request_id,
-        }
+        request = _request(inputs, outputs, model=model or self.url.model, request_id=request_id)
         with self._translated():
-            call = self._client.stream_infer(_once(request), headers=self._headers)
+            # The client's own way to it refuses the parameter that tells a whole answer from one that was cut.
+            call = self._client._client_stub.ModelStreamInfer(_once(request), metadata=tuple(self._headers.items()))
         try:
             while True:
-                with self._translated():
-                    try:
-                        async with asyncio.timeout(self._timeout_s):
-                            result, error = await anext(call)
-                    except StopAsyncIteration:  # the server has answered everything that was sent, and said so
-                        return
-                if error is not None:
-                    raise meaning(self.url, None, error.message())
-                yield self._arrays(result, outputs)
-                if result.get_response().parameters["triton_final_response"].bool_param:
+                response = await self._next(call)
+                yield self._arrays(response, outputs)
+                if response.parameters[THE_END].bool_param:
                     return
         finally:
             call.cancel()
+
+    async def _next(self, call: Any) -> Any:
+        """The next response of a stream."""
+        with self._translated():
+            async with asyncio.timeout(self._timeout_s):
+                response = await call.read()
+        if response is self._grpc.aio.EOF:
+            raise Transient(f"{self.url} ended its answer without the last part; see its log, or what stands between")
+        if response is None:  # as which gRPC hands on what is no message
+            raise self.nonsense("a part of its answer that cannot be read")
+        if response.error_message:
+            raise meaning(self.url, None, response.error_message)
+        return response.infer_response
+
+    def nonsense(self, sent: str) -> Misdeployed:
+        """The server answered, and not what the model declares."""
+        return Misdeployed("bad-answer", f"{self.url} sent {sent}; correct the model, or what stands between")
 
     def _connect(self) -> None:
         try:
@@ -147,12 +155,14 @@ class TritonModel:
     def _call(self) -> dict[str, Any]:
         return {"headers": self._headers, "client_timeout": self._timeout_s}
 
-    def _arrays(self, result: Any, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+    def _arrays(self, response: Any, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+        from tritonclient.grpc import InferResult
+
         try:
-            found = {name: result.as_numpy(name) for name in outputs}
+            found = {name: InferResult(response).as_numpy(name) for name in outputs}
         # The client hands on None for what is no message, and fails at it by AttributeError.
         except (AttributeError, ValueError, TypeError, struct.error) as error:
-            raise Misdeployed("bad-answer", f"{self.url} sent an output that cannot be read: {error}") from error
+            raise self.nonsense(f"an output that cannot be read: {error}") from error
         return {name: array for name, array in found.items() if array is not None}
 
     @contextmanager
@@ -196,7 +206,23 @@ def _requested(outputs: Sequence[str]) -> list[Any]:
     return [InferRequestedOutput(name) for name in outputs]
 
 
-async def _once(request: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+def _request(inputs: Tensors, outputs: Sequence[str], *, model: str, request_id: str) -> Any:
+    """For a stream; the last response says that it is the last, even where it holds nothing else."""
+    from tritonclient.grpc import service_pb2
+    from tritonclient.utils import np_to_triton_dtype, serialize_byte_tensor
+
+    request = service_pb2.ModelInferRequest(model_name=model, id=request_id)
+    request.parameters[TELL_THE_END].bool_param = True
+    for name, array in inputs.items():
+        request.inputs.add(name=name, datatype=np_to_triton_dtype(array.dtype), shape=array.shape)
+        is_text = array.dtype == object
+        request.raw_input_contents.append(serialize_byte_tensor(array).item() if is_text else array.tobytes())
+    for name in outputs:
+        request.outputs.add(name=name)
+    return request
+
+
+async def _once(request: Any) -> AsyncGenerator[Any, None]:
     yield request
 
 

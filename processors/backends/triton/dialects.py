@@ -24,6 +24,9 @@ PROMPT, TEXT = "text_input", "text_output"
 COUNTS = ("num_input_tokens", "num_output_tokens")
 REPLACEMENT = "\ufffd"
 
+Response = Mapping[str, NDArray[Any]]
+"""The outputs in one part of an answer; absent ones are absent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
@@ -114,6 +117,15 @@ def recognise(served: Served) -> Speaker:
     return speaker
 
 
+def strange(response: Response) -> str:
+    """What of a response is neither a text nor a count; empty: nothing."""
+    for name, array in response.items():
+        fits = array.dtype.kind in "OS" and array.size <= 1 if name == TEXT else array.dtype.kind in "iu"
+        if not fits:
+            return f"{name!r} as {array.dtype} of shape {list(array.shape)}"
+    return ""
+
+
 @dataclass(slots=True)
 class Reading:
     """An answer under way: what each response adds to the text, and the tokens it took."""
@@ -126,7 +138,7 @@ class Reading:
         default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace")
     )
 
-    def feed(self, response: Mapping[str, NDArray[Any]]) -> str:
+    def feed(self, response: Response) -> str:
         """The new text; empty where a response holds none, as a last one may."""
         read, grown = (int(np.max(response.get(name, 0), initial=0)) for name in COUNTS)
         self._prompt_tokens = max(self._prompt_tokens, read)

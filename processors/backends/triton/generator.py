@@ -1,6 +1,7 @@
 """Answers from language models on Triton servers, in the dialect that the model's metadata shows."""
 
 import asyncio
+import random
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
@@ -11,7 +12,7 @@ import numpy as np
 from processors.backends.http import at_start
 from processors.backends.triton.chat_templates import TEMPLATES, Until
 from processors.backends.triton.client import ANSWER_TIMEOUT_S, TritonModel
-from processors.backends.triton.dialects import Reading, Speaker, recognise
+from processors.backends.triton.dialects import Reading, Response, Speaker, recognise, strange
 from processors.backends.triton.errors import ModelFailed
 from processors.backends.triton.served import TYPES, Served, Tensors
 from processors.backends.triton.url import TritonUrl
@@ -22,6 +23,10 @@ from schemas import AnswerMode, Passage
 
 OPTIONS = {"evidence_bytes": 1_600, "max_tokens": 128}
 """About 400 tokens of English in, and about 100 words out."""
+NEUTRAL = "Say yes."
+"""Tells a model that fails from a prompt that makes it fail."""
+AGAIN_AFTER_S = (0.1, 0.5, 0.0)
+"""Upper bounds of the waits after each failure: three of them, with a neutral prompt's success in between."""
 STOP_TIMEOUT_S = 5.0
 """Whoever left waits for no server that hangs; one that works answers at once."""
 
@@ -79,7 +84,7 @@ class TritonGenerator:
             prompt = self._template.render(question, passages, evidence_bytes=self._evidence_bytes // share)
             begun = False
             try:
-                async with aclosing(self._stream(prompt)) as fragments:
+                async with aclosing(self._told(prompt)) as fragments:
                     async for fragment in fragments:
                         begun = True
                         yield fragment
@@ -92,27 +97,75 @@ class TritonGenerator:
                 return
         raise Poison("prompt-too-long", f"{self.model!r} has too small a context for this question: ask a shorter one")
 
-    async def _stream(self, prompt: str) -> AsyncGenerator[Fragment, None]:
-        if self._speaker is None:
-            raise Transient(f"{self._triton.url} is not open")
-        request_id, finished = uuid.uuid4().hex, False
-        inputs = self._speaker.inputs(prompt, max_tokens=self._max_tokens)
-        reading, until, written = Reading(self._speaker.cumulative), Until(self._template.stops), Written()
+    async def _told(self, prompt: str) -> AsyncGenerator[Fragment, None]:
+        """The answer to this prompt. Poison where the model fails at it again and again, and at no other.
+
+        Once proves nothing: an engine may have failed under what it generated beside it.
+        """
+        failed: ModelFailed | None = None
+        said = False
+        for wait_s in AGAIN_AFTER_S:
+            again = said  # what was said once is not said twice: whether the model fails again is all that counts
+            try:
+                async with aclosing(self._stream(prompt)) as fragments:
+                    async for fragment in fragments:
+                        if not again:
+                            said = True
+                            yield fragment
+            except ModelFailed as error:
+                if error.too_long:
+                    raise
+                failed = error
+            else:
+                if again and failed is not None:
+                    raise failed
+                return
+            await self._works()
+            await asyncio.sleep(random.uniform(0, wait_s))  # noqa: S311 - any moment will do
+        problem = failed.reason if failed is not None else ""
+        raise Poison("model-failed", f"{problem}; it takes other prompts, and never this one: ask in other words")
+
+    async def _works(self) -> None:
+        """Raise Transient where the model fails whatever it is asked."""
         try:
-            responses = self._triton.stream(inputs, self._speaker.outputs, request_id=request_id)
+            async with aclosing(self._responses(NEUTRAL, max_tokens=1)) as responses:
+                async for _ in responses:
+                    pass
+        except ModelFailed as error:
+            raise Transient(f"{error.reason}; it fails for every prompt") from error
+
+    async def _stream(self, prompt: str) -> AsyncGenerator[Fragment, None]:
+        reading, until, written = Reading(self._opened.cumulative), Until(self._template.stops), Written()
+        async with aclosing(self._responses(prompt, max_tokens=self._max_tokens)) as responses:
+            async for response in responses:
+                if text := written.feed(until.feed(reading.feed(response))):
+                    yield Fragment(text=text)
+                if until.found or written.complete:
+                    break
+        rest = written.feed(until.feed(reading.end()) + until.end()) + written.end()
+        yield Fragment(text=rest, usage=reading.usage)
+
+    async def _responses(self, prompt: str, *, max_tokens: int) -> AsyncGenerator[Response, None]:
+        """What the model answers, part by part; closing it ends the generation."""
+        request_id, finished = uuid.uuid4().hex, False
+        inputs = self._opened.inputs(prompt, max_tokens=max_tokens)
+        try:
+            responses = self._triton.stream(inputs, self._opened.outputs, request_id=request_id)
             async with aclosing(responses):
                 async for response in responses:
-                    if text := written.feed(until.feed(reading.feed(response))):
-                        yield Fragment(text=text)
-                    if until.found or written.complete:
-                        break
-                else:
-                    finished = True
+                    if sent := strange(response):
+                        raise self._triton.nonsense(sent)
+                    yield response
+                finished = True
         finally:
             if not finished:
                 await self._stop(request_id)
-        rest = written.feed(until.feed(reading.end()) + until.end()) + written.end()
-        yield Fragment(text=rest, usage=reading.usage)
+
+    @property
+    def _opened(self) -> Speaker:
+        if self._speaker is None:
+            raise Transient(f"{self._triton.url} is not open")
+        return self._speaker
 
     async def _stop(self, request_id: str) -> None:
         """Tell the step of an ensemble that generates: Triton looks for cancellation between the steps only."""

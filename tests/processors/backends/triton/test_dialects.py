@@ -13,7 +13,7 @@ from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
 from tritonclient.utils import serialize_byte_tensor
 
 from processors.backends.triton.chat_templates import TEMPLATES, Until
-from processors.backends.triton.dialects import Reading, recognise
+from processors.backends.triton.dialects import Reading, recognise, strange
 from processors.backends.triton.generator import stop_inputs
 from processors.backends.triton.served import Served
 from processors.errors import Poison
@@ -150,6 +150,13 @@ def test_new_text_is_passed_on_and_all_so_far_is_cut() -> None:
 def test_a_response_without_a_text_says_nothing() -> None:
     assert read(False, None, b"", b"x", None) == ["", "", "x", "", ""]
     assert read(True, None, b"x", None) == ["", "x", "", ""]
+
+
+def test_what_is_neither_a_text_nor_a_count_is_told() -> None:
+    assert strange(response(b"x", num_output_tokens=1)) == strange(response(None)) == ""
+    assert strange({"text_output": np.array([1.5])}) == "'text_output' as float64 of shape [1]"
+    assert strange({"text_output": np.array([b"a", b"b"], object)}) == "'text_output' as object of shape [2]"
+    assert strange({"num_output_tokens": np.array([np.nan])}) == "'num_output_tokens' as float64 of shape [1]"
 
 
 def test_a_character_is_held_until_it_is_whole() -> None:

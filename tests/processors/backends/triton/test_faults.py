@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import uuid4
 
 import pytest
 
@@ -89,12 +90,39 @@ class TestAnswersThatAreNone:
 
 class TestStreams:
     @pytest.mark.parametrize("question", ["Fail at once?", "Fail amid the answer?"])
-    async def test_a_model_that_fails_is_transient_with_its_words(
+    async def test_a_prompt_that_alone_makes_the_model_fail_is_poison(
         self, stumbling: TritonGenerator, question: str
     ) -> None:
-        with pytest.raises(Transient, match=r"/stumbling: .*(out of memory|illegal memory).*see the server's log"):
+        said = r"model-failed: .*/stumbling: .*(out of memory|illegal memory).*it takes other prompts"
+        with pytest.raises(Poison, match=said):
             await answer(stumbling, question)
         assert await answer(stumbling) == "In 1889."
+
+    async def test_a_model_that_fails_for_every_prompt_is_transient_with_its_words(
+        self, stumbling: TritonGenerator
+    ) -> None:
+        question = f"Will you fail 2 requests, {uuid4().hex}?"
+        with pytest.raises(Transient, match=r"/stumbling: .*out of memory.*see the server's log; it fails for every"):
+            await answer(stumbling, question)
+        assert await answer(stumbling, question) == "In 1889."
+
+    async def test_a_prompt_that_failed_by_chance_is_answered(self, stumbling: TritonGenerator) -> None:
+        assert await answer(stumbling, f"Will you fail 1 requests, {uuid4().hex}?") == "In 1889."
+
+    async def test_an_answer_that_broke_by_chance_is_begun_anew_and_not_said_twice(
+        self, stumbling: TritonGenerator
+    ) -> None:
+        question, said = f"Will you fail amid it once, {uuid4().hex}?", ""
+
+        async def listen() -> None:
+            nonlocal said
+            async for fragment in stumbling.generate(question, evidence()):
+                said += fragment.text
+
+        with pytest.raises(Transient, match="illegal memory access"):
+            await listen()
+        assert said == "In"
+        assert await answer(stumbling, question) == "In 1889."
 
     @pytest.mark.parametrize("question", ["Wait before the answer?", "Will you hang in it?"])
     async def test_a_model_that_falls_silent_is_transient(self, stumbling: TritonGenerator, question: str) -> None:

@@ -15,12 +15,23 @@ CONTEXT_BYTES = 1_000
 
 
 class TritonPythonModel(Streaming):
+    def initialize(self, args: dict[str, str]) -> None:
+        super().initialize(args)
+        self._told: set[str] = set()
+        self._failures = 0
+
     async def answer(self, request: Any) -> AsyncIterator[list[Any]]:
         prompt = given(request, "text_input", b"").decode()
         if told := re.search(r"speak (\w+)", prompt):
             for letter in told.group(1):
                 yield [_text(letter)]
             return
+        if (told := re.search(r"fail (\d) requests, (\w+)", prompt)) and told.group(2) not in self._told:
+            self._told.add(told.group(2))
+            self._failures = int(told.group(1))
+        if self._failures:
+            self._failures -= 1
+            raise RuntimeError("out of memory")
         if "at once" in prompt:
             raise RuntimeError("out of memory")
         if "narrow" in prompt and len(prompt) > CONTEXT_BYTES:
@@ -30,7 +41,7 @@ class TritonPythonModel(Streaming):
         if "before" in prompt:
             await asyncio.sleep(30)
         yield [_text("In ")]
-        if "amid" in prompt:
+        if "amid the answer" in prompt:
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
         if "without a text" in prompt:
             yield []
@@ -38,6 +49,10 @@ class TritonPythonModel(Streaming):
         if "grows too long" in prompt:
             await asyncio.sleep(0.2)  # until what was said is on its way
             raise RuntimeError("This model's maximum context length is 16 tokens")
+        if (told := re.search(r"fail amid it once, (\w+)", prompt)) and told.group(1) not in self._told:
+            self._told.add(told.group(1))
+            await asyncio.sleep(0.2)
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
         if "hang" in prompt:
             await asyncio.sleep(30)
         yield [_text("89.")]
