@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from processors.errors import Poison, Transient
-from schemas import AnswerDelta, Event
+from schemas import AnswerDelta, ChunksEmbedded, Event
 from streams.runtime.clock import Clock
 from streams.runtime.errors import Fatal
 from streams.runtime.interrupts import Guard, Interrupts, query_of
@@ -33,17 +33,20 @@ class Work:
         """What the stage made of `event`; where it is the `last` of its segment, that is written and nothing is left.
 
         Raises what the processor raises, Interrupted, and Fatal; SchemaError and Poison where an output cannot be
-        written. Outputs of a streaming processor are written as they come.
+        written; Poison `no-output` where there is none. Outputs of a streaming processor are written as they come.
         """
         started = self.clock.monotonic()
         before = journey.timings
         deliveries: list[Awaitable[None]] = []
+        answered = False
         report = _reporter(stage, journey)
 
         def measure() -> None:
             journey.timings = {**before, stage.name: (self.clock.monotonic() - started) * 1000}
 
         async def emit(output: Event) -> None:
+            nonlocal answered
+            answered = answered or not isinstance(output, AnswerDelta)
             measure()
             deliveries.append(await self.outbox.send(stage.sink, output, event, stage=stage.name, journey=journey))
 
@@ -63,13 +66,16 @@ class Work:
 
             outputs = await self.retry.run(attempt, clock=self.clock, on_retry=on_retry)
         measure()
-        if not last:
-            return outputs
-        for output in outputs:
-            await emit(output)
-        for delivery in deliveries:
-            await settle(delivery, stage.sink)
-        return []
+        if last:
+            for output in outputs:
+                await emit(output)
+            for delivery in deliveries:
+                await settle(delivery, stage.sink)
+        if not answered and not (outputs or _may_be_silent(event)):
+            raise Poison(
+                "no-output", f"stage {stage.name!r} ended without a word: report it with the dead letter"
+            )
+        return [] if last else outputs
 
 
 async def settle(delivery: Awaitable[None], sink: Topic[Event]) -> None:
@@ -105,6 +111,11 @@ async def _attempt(stage: Stage, event: Event, guard: Guard, emit: Emit | None) 
             if final:
                 break
     return collected
+
+
+def _may_be_silent(event: Event) -> bool:
+    """A document's slices are gathered without a word; the last one is answered for all of them."""
+    return isinstance(event, ChunksEmbedded) and event.slice < event.slices - 1
 
 
 def _reporter(stage: Stage, journey: Journey) -> Callable[[int, Transient, float], None]:

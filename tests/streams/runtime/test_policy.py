@@ -1,16 +1,28 @@
 """What becomes of an error: the table of the architecture, each row on the memory engine."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from processors.errors import Poison, Transient
-from schemas import ChunksEmbedded, ChunksExtracted, DocumentRejected
+from schemas import AnswerDelta, ChunksEmbedded, ChunksExtracted, DocumentRejected, Event, PassagesRanked, QueryFailed
 from streams.runtime.errors import Fatal
-from tests.streams.runtime.wiring import PREFIX, Bench, dlq, document, embed, ingest
+from tests.streams.runtime.wiring import (
+    PREFIX,
+    Bench,
+    Stages,
+    dlq,
+    document,
+    embed,
+    generate,
+    ingest,
+    query,
+    question,
+    upsert,
+)
 
 Embed = Callable[[ChunksExtracted], Awaitable[Sequence[ChunksEmbedded]]]
 
@@ -145,3 +157,55 @@ async def test_a_value_that_no_longer_fits_is_left_where_it_is() -> None:
     assert (letter.key, letter.value) == (b"k", None)
     assert dlq(letter)["dlq-omitted-bytes"] == "5000"
     assert dlq(letter)["dlq-source-offset"] == "0"
+
+
+async def silent(event: Event) -> Sequence[Any]:
+    """A stage that ends as if all were well."""
+    return []
+
+
+async def half_an_answer(event: PassagesRanked) -> AsyncIterator[AnswerDelta]:
+    """A stream that breaks off before its final event."""
+    async for output in generate(event):
+        if isinstance(output, AnswerDelta):
+            yield output
+
+
+@pytest.mark.parametrize("segmentation", ["chunk|embed|upsert", "chunk+embed+upsert"])
+@pytest.mark.parametrize(("stage", "topic"), [("chunk", "documents"), ("embed", "chunks"), ("upsert", "vectors")])
+async def test_a_document_that_a_stage_says_nothing_about_is_rejected(
+    stage: str, topic: str, segmentation: str
+) -> None:
+    bench = Bench(ingest(**{stage: silent}), segmentation)
+    await bench.publish(document("d1", "good"))
+    await bench.engine.run()
+    [letter] = bench.letters(topic)
+    assert (dlq(letter)["dlq-code"], dlq(letter)["dlq-stage"]) == ("no-output", stage)
+    [rejected] = bench.said("receipts")
+    assert isinstance(rejected.event, DocumentRejected)
+    assert rejected.event.code == "no-output"
+
+
+@pytest.mark.parametrize("segmentation", ["retrieve|rerank|generate", "retrieve+rerank+generate"])
+@pytest.mark.parametrize(
+    "replaced", [{"retrieve": silent}, {"rerank": silent}, {"generate": silent}, {"generate": half_an_answer}]
+)
+async def test_a_question_without_a_final_event_fails(replaced: Stages, segmentation: str) -> None:
+    bench = Bench(query(**replaced), segmentation)
+    await bench.publish(question())
+    await bench.engine.run()
+    *deltas, last = [said.event for said in bench.replies()]
+    assert isinstance(last, QueryFailed)
+    assert last.code == "no-output"
+    assert all(isinstance(delta, AnswerDelta) for delta in deltas)
+
+
+async def test_slices_before_the_last_need_no_receipt() -> None:
+    async def gathering(event: ChunksEmbedded) -> Sequence[Any]:
+        return await upsert(event) if event.slice == event.slices - 1 else []
+
+    bench = Bench(ingest(upsert=gathering), "chunk|embed|upsert")
+    await bench.publish(document("d1", "one two three"))
+    await bench.engine.run()
+    assert len(bench.said("receipts")) == 1
+    assert not bench.letters("vectors")
