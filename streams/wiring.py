@@ -29,7 +29,7 @@ class Topic(Generic[E_co]):
     retention_ms: int = 7 * DAY_MS
     dead_letters: bool = True
     replies: bool = False
-    """Each question names a topic and partition of its own, in its `reply_to`; this one is for those who have none."""
+    """What is written goes where each question's `reply_to` says; this topic is what callers name by default."""
 
     @property
     def dead_letter_name(self) -> str:
@@ -38,7 +38,7 @@ class Topic(Generic[E_co]):
 
 @dataclass(frozen=True, slots=True)
 class Sink(Topic[E]):
-    """A topic that stages write: these events and no others, where a reader may be content to know less."""
+    """A topic that stages write. Readers may take it for a topic of more classes, writers may not: it is invariant."""
 
 
 Outputs = Awaitable[Sequence[Out]] | AsyncIterator[Out]

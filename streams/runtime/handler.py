@@ -156,7 +156,7 @@ def _failure(stage: Stage, event: Event, reason: Poison | Interrupted) -> Docume
     if isinstance(event, QueryEvent):
         failed = QueryFailed.of(event, stage=stage.name, code=reason.code, detail=said)
         return replace(failed, retry_after_s=reason.retry_after_s) if isinstance(reason, Interrupted) else failed
-    raise TypeError(f"{type(event).__name__} is what becomes of an event: nobody waits to hear what became of it")
+    raise TypeError(f"{type(event).__name__} is itself what senders are told: no stage reads it")
 
 
 def _where(stage: Stage, journey: Journey, span: Span | None = None) -> Mapping[str, object]:
