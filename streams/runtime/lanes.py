@@ -4,6 +4,8 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 
+from streams.runtime.window import Window
+
 Work = Callable[[], Awaitable[None]]
 
 
@@ -22,26 +24,18 @@ class Lanes:
         on_error: Callable[[BaseException], None],
         on_room: Callable[[], None] = lambda: None,
     ) -> None:
-        self._max_events = max_events
-        self._max_bytes = max_bytes
         self._on_error = on_error
-        self._on_room = on_room
-        self._events = 0
-        self._bytes = 0
+        self._window = Window(max_events=max_events, max_bytes=max_bytes, on_room=on_room)
         self._queues: dict[Hashable, deque[tuple[Work, int]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._closed = False
 
     def has_room(self, size_bytes: int) -> bool:
         """Whether so many bytes fit into the window; what is larger than all of it passes alone."""
-        if self._closed or self._events >= self._max_events:
-            return False
-        return self._events == 0 or self._bytes + size_bytes <= self._max_bytes
+        return self._window.has_room(size_bytes)
 
     def enter(self, key: Hashable, size_bytes: int, work: Work) -> None:
         """Run `work` behind earlier work of the same key."""
-        self._events += 1
-        self._bytes += size_bytes
+        self._window.enter(size_bytes)
         queue = self._queues.get(key)
         if queue is not None:
             queue.append((work, size_bytes))
@@ -58,7 +52,7 @@ class Lanes:
 
     async def cancel(self) -> None:
         """Stop everything where it stands, and start nothing more; none of it counts as done."""
-        self._closed = True
+        self._window.close()
         for task in tuple(self._tasks):
             task.cancel()
         await self.drain()
@@ -68,15 +62,15 @@ class Lanes:
         try:
             while queue:
                 work, size_bytes = queue[0]
-                await work()
+                with self._window.place(size_bytes, is_followed=lambda: len(queue) > 1):
+                    await work()
                 queue.popleft()
                 if not queue:
                     del self._queues[key]
-                self._events -= 1
-                self._bytes -= size_bytes
-                self._on_room()
+                self._window.leave(size_bytes)
         finally:
-            self._closed = self._closed or bool(queue)
+            if queue:
+                self._window.close()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

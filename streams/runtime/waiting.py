@@ -6,13 +6,17 @@ from typing import TypeVar
 
 from processors.errors import NotYet
 from streams.runtime.clock import Clock
-from streams.runtime.interrupts import Interrupted
+from streams.runtime.interrupts import OVERLOADED, Interrupted
+from streams.runtime.window import Crowded, aside
 
 T = TypeVar("T")
 
 FIRST_DELAY_S, MAX_DELAY_S = 0.02, 0.5
 SHARE = 0.1
 """Of the time waited so far until the next try: what became visible is noticed soon, and 60 s cost some 150 tries."""
+
+RETRY_AFTER_S = 1.0
+"""Where too many wait: by then most of those of a usual ingest are through."""
 
 
 class Waiting:
@@ -28,15 +32,22 @@ class Waiting:
     async def run(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """What `attempt` gives once nothing is missing.
 
-        Raises Interrupted where something still is when the event has waited as long as it may, or when its deadline
-        leaves no time for another try; and whatever else `attempt` raises.
+        Between the tries it has no place in the window. Raises Interrupted where something still is missing when the
+        event has waited as long as it may, or its deadline leaves no time for another try, or too many wait already;
+        and whatever else `attempt` raises.
         """
         while True:
             try:
                 return await attempt()
-            except NotYet as missing:
+            except NotYet as error:
+                missing = error
                 delay_s = self._delay_s(missing)
-            await self._clock.sleep(delay_s)
+            try:
+                async with aside():
+                    await self._clock.sleep(delay_s)
+            except Crowded:
+                said = f"{missing.reason}; and this worker lets no more questions wait"
+                raise Interrupted(OVERLOADED, said, retry_after_s=RETRY_AFTER_S) from None
 
     def _delay_s(self, missing: NotYet) -> float:
         """Until the next try. Raises Interrupted where there is to be none."""

@@ -9,7 +9,7 @@ import pytest
 
 from processors.errors import NotYet, Transient
 from schemas import AnswerCompleted, PassagesRetrieved, QueryAsked, QueryFailed, QueryId
-from tests.streams.runtime.wiring import NOW, Bench, ManualClock, query, question
+from tests.streams.runtime.wiring import NOW, Bench, ManualClock, query, question, retrieve
 
 SEGMENTATIONS = ["retrieve|rerank|generate", "retrieve+rerank+generate"]
 REASON = "version 3 of 'handbook' is not visible, version 2 is"
@@ -132,3 +132,38 @@ async def test_a_question_that_is_withdrawn_while_it_waits_ends_at_once() -> Non
     bench.cancelled.add(QueryId("q1"))
     await running
     assert [failed.code for failed in failures(bench)] == ["cancelled"]
+
+
+class Unpublished(Shelf):
+    """Only questions whose id begins with w ask for what is not there."""
+
+    async def __call__(self, event: QueryAsked) -> Sequence[PassagesRetrieved]:
+        return await super().__call__(event) if event.query_id.startswith("w") else await retrieve(event)
+
+
+async def test_questions_that_wait_leave_the_window_to_others() -> None:
+    clock = Standing()
+    bench = Bench(query(retrieve=Unpublished(clock, visible_s=0.5)), SEGMENTATIONS[0], clock=clock)
+    await bench.publish(*(question(f"w{number}") for number in range(100)))  # the window holds 64
+    running = asyncio.create_task(bench.engine.run())
+    await until_asleep(clock, 100)
+    # The memory engine goes on to the next topic only once it has read this one: its window must take them all.
+    await bench.publish(*(question(f"q{number}") for number in range(100)))
+    clock.go.set()
+    await running
+    assert len(answered(bench)) == 200
+
+
+async def test_more_questions_than_may_wait_are_told_when_to_ask_again() -> None:
+    clock = Standing()
+    bench = Bench(query(retrieve=Unpublished(clock, visible_s=0.5)), SEGMENTATIONS[0], clock=clock)
+    await bench.publish(*(question(f"w{number}") for number in range(300)), question("q1"))
+    running = asyncio.create_task(bench.engine.run())
+    await until_asleep(clock, 256)
+    while len(failures(bench)) < 44:  # noqa: ASYNC110 - the bench tells nobody
+        await asyncio.sleep(0)
+    assert {(failed.code, failed.retry_after_s) for failed in failures(bench)} == {("overloaded", 1.0)}
+    clock.go.set()
+    await running
+    assert len(answered(bench)) == 257
+    assert len(failures(bench)) == 44
