@@ -42,11 +42,11 @@ class Verdict:
     stale: tuple[str, ...] = ()
     """Was superseded or deleted and can still be found."""
     out_of_order: tuple[str, ...] = ()
-    """Receipts of a document that came for a later version first."""
+    """Documents whose receipts came for a later version first."""
     unanswered: tuple[str, ...] = ()
     """Document events without a receipt, questions without a final event."""
     answered_twice: tuple[str, ...] = ()
-    """More final events or receipts than a redelivery explains."""
+    """More than one receipt or final event without a redelivery that explains it."""
     unexpected: tuple[str, ...] = ()
     """Rejected or put aside without being poison; or poison that was indexed."""
 
@@ -67,7 +67,7 @@ def check(entries: Sequence[Entry], dump: Dump, *, redelivery: bool = True) -> V
     """The verdict on a run that has come to rest.
 
     `redelivery`: whether a fault struck after which Kafka delivers records again. Only then may a receipt or a final
-    event repeat itself (the first one counts, see docs/wire.md), and never with another outcome for a question.
+    event come again; the first one counts, see docs/wire.md.
     """
     lost, duplicated, stale = _contents(entries, dump)
     return Verdict(
@@ -76,7 +76,7 @@ def check(entries: Sequence[Entry], dump: Dump, *, redelivery: bool = True) -> V
         stale=stale,
         out_of_order=_out_of_order(entries),
         unanswered=unanswered(entries),
-        answered_twice=_answered_twice(entries, redelivery=redelivery),
+        answered_twice=() if redelivery else _answered_twice(entries),
         unexpected=_unexpected(entries),
     )
 
@@ -105,8 +105,13 @@ def unanswered(entries: Iterable[Entry]) -> tuple[str, ...]:
 
 def repeats(entries: Iterable[Entry]) -> int:
     """Receipts and final events that came again: no harm, but the price of a fault."""
-    said = Counter(_about(entry) for entry in entries if isinstance(entry, Received | Answered))
-    return said.total() - len(said)
+    return sum(len(outcomes) - 1 for outcomes in _said(entries).values())
+
+
+def changed(entries: Iterable[Entry]) -> int:
+    """Questions of which a repeated final event says something else: they were searched again in a changed index."""
+    questions = {entry.query for entry in entries if isinstance(entry, Asked)}
+    return sum(about in questions and len(set(outcomes)) > 1 for about, outcomes in _said(entries).items())
 
 
 def _contents(entries: Iterable[Entry], dump: Dump) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
@@ -164,14 +169,17 @@ def _compared(
 
 
 def _out_of_order(entries: Iterable[Entry]) -> tuple[str, ...]:
-    """Documents whose first receipts do not come in the order of their publication."""
+    """Documents whose first receipts do not come in the order of their publication.
+
+    A rejection changes nothing and is told where it is found, so it may overtake the versions still under way.
+    """
     order: dict[Document, dict[Address, int]] = defaultdict(dict)
     first: dict[Document, dict[Address, None]] = defaultdict(dict)
     for entry in entries:
         if isinstance(entry, Published):
             places = order[entry.tenant, entry.document]
             places.setdefault(entry.address, len(places))
-        elif isinstance(entry, Received):
+        elif isinstance(entry, Received) and entry.outcome != "rejected":
             first[entry.tenant, entry.document].setdefault(entry.address)
     return tuple(
         f"{'/'.join(document)}: {[address[2] for address in came]}"
@@ -184,19 +192,19 @@ def _grows(numbers: Sequence[int]) -> bool:
     return list(numbers) == sorted(numbers)
 
 
-def _answered_twice(entries: Iterable[Entry], *, redelivery: bool) -> tuple[str, ...]:
+def _answered_twice(entries: Iterable[Entry]) -> tuple[str, ...]:
+    return tuple(f"{about}: {outcomes}" for about, outcomes in _said(entries).items() if len(outcomes) > 1)
+
+
+def _said(entries: Iterable[Entry]) -> Mapping[object, Sequence[str]]:
+    """What was said of each event and question, as often as it was said."""
     said: dict[object, list[str]] = defaultdict(list)
-    questions: set[object] = set()
     for entry in entries:
-        if isinstance(entry, Received | Answered):
-            said[_about(entry)].append(entry.outcome)
-        if isinstance(entry, Answered):
-            questions.add(entry.query)
-    return tuple(
-        f"{about}: {outcomes}"
-        for about, outcomes in said.items()
-        if len(outcomes) > 1 and (not redelivery or (about in questions and len(set(outcomes)) > 1))
-    )
+        if isinstance(entry, Received):
+            said[entry.address].append(entry.outcome)
+        elif isinstance(entry, Answered):
+            said[entry.query].append(entry.outcome)
+    return said
 
 
 def _unexpected(entries: Sequence[Entry]) -> tuple[str, ...]:
@@ -215,10 +223,6 @@ def _unexpected(entries: Sequence[Entry]) -> tuple[str, ...]:
         elif isinstance(entry, Buried) and entry.key not in poisonous:
             strange.append(f"dead letter of {entry.key} on {entry.topic}: {entry.code}")
     return tuple(strange)
-
-
-def _about(entry: Received | Answered) -> object:
-    return entry.address if isinstance(entry, Received) else entry.query
 
 
 def _named(event: Published) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import Literal
 
-from processors.ports import Search
+from processors.ports import Index, Search
 from schemas import (
     AnswerCompleted,
     AnswerRefused,
@@ -30,6 +30,7 @@ from tests.processors.hashed_words import HashedWords
 
 MAX_SHOWN = 4_000
 """Passages of a tenant that a dump can hold: more than any run makes, and it is checked."""
+FOLLOWED = (RECEIPTS.name, ANSWERS.name, *(topic.dead_letter_name for topic in TOPICS if topic.dead_letters))
 OUTCOMES: dict[type[Receipt], Literal["indexed", "unchanged", "erased", "rejected"]] = {
     DocumentIndexed: "indexed",
     DocumentUnchanged: "unchanged",
@@ -48,82 +49,91 @@ class Observer:
 
     async def open(self) -> None:
         prefix = self._settings.topic_prefix
-        followed = {prefix + RECEIPTS.name: self._receipts, prefix + ANSWERS.name: self._answers}
-        followed |= {prefix + each.dead_letter_name: self._letters for each in TOPICS if each.dead_letters}
-        for topic, deliver in followed.items():
-            tail = Tail(self._settings.kafka_config, topic)
+        for name in FOLLOWED:
+            tail = Tail(self._settings.kafka_config, prefix + name)
             self._resources.push_async_callback(tail.close)
             await tail.open()
-            tail.follow(deliver)
+            tail.follow(self._hear)
 
     async def close(self) -> None:
         await self._resources.aclose()
 
-    def _receipts(self, records: Sequence[Record]) -> None:
+    def _hear(self, records: Sequence[Record]) -> None:
         for record in records:
-            headers = Incoming.of(record.headers)
-            receipt = decode(record.value, headers.ce_type, RECEIPTS.events)
-            self._ledger.note(
-                Received(
-                    tenant=receipt.tenant,
-                    document=receipt.document_id,
-                    version=receipt.version,
-                    published_at=receipt.published_at.isoformat(),
-                    outcome=OUTCOMES[type(receipt)],
-                    code=receipt.code if isinstance(receipt, DocumentRejected) else "",
-                    event_id=_header(record, "ce_id"),
-                )
-            )
+            if (entry := heard(record, self._settings.topic_prefix)) is not None:
+                self._ledger.note(entry)
 
-    def _answers(self, records: Sequence[Record]) -> None:
-        for record in records:
-            reply = decode(record.value, Incoming.of(record.headers).ce_type, ANSWERS.events)
-            outcome: Literal["completed", "refused", "failed"]
-            match reply:
-                case AnswerCompleted():
-                    outcome, code = "completed", ""
-                case AnswerRefused():
-                    outcome, code = "refused", reply.code
-                case QueryFailed():
-                    outcome, code = "failed", reply.code
-                case _:
-                    continue
-            event_id = _header(record, "ce_id")
-            self._ledger.note(Answered(query=reply.query_id, outcome=outcome, code=code, event_id=event_id))
 
-    def _letters(self, records: Sequence[Record]) -> None:
-        for record in records:
-            topic = record.topic.removeprefix(self._settings.topic_prefix)
-            key = (record.key or b"").decode(errors="replace")
-            self._ledger.note(Buried(topic=topic, key=key, code=_header(record, "dlq-code")))
+def heard(record: Record, prefix: str) -> Received | Answered | Buried | None:
+    """What a record of the followed topics says; nothing for a piece of an answer."""
+    topic = record.topic.removeprefix(prefix)
+    if topic == RECEIPTS.name:
+        return _receipt(record)
+    if topic == ANSWERS.name:
+        return _answer(record)
+    return Buried(topic=topic, key=(record.key or b"").decode(errors="replace"), code=_header(record, "dlq-code"))
+
+
+def _receipt(record: Record) -> Received:
+    receipt = decode(record.value, Incoming.of(record.headers).ce_type, RECEIPTS.events)
+    assert isinstance(receipt, Receipt)
+    return Received(
+        tenant=receipt.tenant,
+        document=receipt.document_id,
+        version=receipt.version,
+        published_at=receipt.published_at.isoformat(),
+        outcome=OUTCOMES[type(receipt)],
+        code=receipt.code if isinstance(receipt, DocumentRejected) else "",
+        event_id=_header(record, "ce_id"),
+    )
+
+
+def _answer(record: Record) -> Answered | None:
+    outcome: Literal["completed", "refused", "failed"]
+    match decode(record.value, Incoming.of(record.headers).ce_type, ANSWERS.events):
+        case AnswerCompleted(query_id=query):
+            outcome, code = "completed", ""
+        case AnswerRefused(query_id=query, code=code):
+            outcome = "refused"
+        case QueryFailed(query_id=query, code=code):
+            outcome = "failed"
+        case _:
+            return None
+    return Answered(query=query, outcome=outcome, code=code, event_id=_header(record, "ce_id"))
 
 
 async def dump(settings: Settings, tenants: Iterable[str]) -> Dump:
-    """What searches find of each tenant when they ask for everything, and which documents it is said to have."""
-    embedder, index = HashedWords(), Backends(settings).index
+    """What the index of a deployment shows."""
+    index = Backends(settings).index
     await index.open()
     try:
-        [vector] = await embedder.embed(["which mark"], role="query")
-        shown: list[Visible] = []
-        heads: dict[tuple[str, str], int] = {}
-        for tenant in map(Tenant, tenants):
-            everything = Search(tenant=tenant, text="which mark", vector=vector, model=embedder.model, limit=MAX_SHOWN)
-            found = await index.search(everything)
-            assert len(found) < MAX_SHOWN, f"{tenant!r} shows too much for a dump"
-            shown += [
-                Visible(
-                    tenant=tenant,
-                    document=passage.document_id,
-                    version=passage.version,
-                    ordinal=passage.ordinal,
-                    marks=marks_in(passage.text),
-                )
-                for passage in found
-            ]
-            heads |= {(tenant, head.document_id): head.version for head in await index.heads(tenant, limit=MAX_SHOWN)}
-        return Dump(passages=tuple(shown), heads=heads)
+        return await shown(index, tenants)
     finally:
         await index.close()
+
+
+async def shown(index: Index, tenants: Iterable[str]) -> Dump:
+    """What searches find of each tenant when they ask for everything, and which documents it is said to have."""
+    embedder = HashedWords()
+    [vector] = await embedder.embed(["which mark"], role="query")
+    passages: list[Visible] = []
+    heads: dict[tuple[str, str], int] = {}
+    for tenant in map(Tenant, tenants):
+        everything = Search(tenant=tenant, text="which mark", vector=vector, model=embedder.model, limit=MAX_SHOWN)
+        found = await index.search(everything)
+        assert len(found) < MAX_SHOWN, f"{tenant!r} shows too much for a dump"
+        passages += [
+            Visible(
+                tenant=tenant,
+                document=each.document_id,
+                version=each.version,
+                ordinal=each.ordinal,
+                marks=marks_in(each.text),
+            )
+            for each in found
+        ]
+        heads |= {(tenant, head.document_id): head.version for head in await index.heads(tenant, limit=MAX_SHOWN)}
+    return Dump(passages=tuple(passages), heads=heads)
 
 
 def _header(record: Record, name: str) -> str:

@@ -20,7 +20,8 @@ METHOD = """\
 Real broker, real vector store, real worker processes. A checker compares what was published with the receipts, the
 answers and what searches find at the end, by set algebra; each check is itself tested on pipelines with one guarantee
 switched off. A run in which no fault struck work in hand does not count. *Again* are receipts and final events that
-came a second time, as at-least-once delivery allows.
+came a second time, as at-least-once delivery allows; *changed* are questions whose second final event says something
+else, because documents had changed meanwhile: the first one counts.
 """
 COLUMNS = ("lost", "duplicated", "stale", "out_of_order", "unanswered", "answered_twice", "unexpected")
 
@@ -91,13 +92,14 @@ def _head(found: Sequence[Row]) -> Iterator[str]:
 
 def _verdicts(found: Sequence[Row]) -> Iterator[str]:
     titles = [name.replace("_", " ") for name in COLUMNS]
-    yield f"| scenario | engine | seeds | faults | events | questions | {' | '.join(titles)} | again |"
-    yield "|---|---|" + "--:|" * (len(COLUMNS) + 5)
+    yield f"| scenario | engine | seeds | faults | events | questions | {' | '.join(titles)} | again | changed |"
+    yield "|---|---|" + "--:|" * (len(COLUMNS) + 6)
     for (number, name, engine), runs in grouped(found).items():
         counted = [row.outcome for row in runs if row.outcome.faults]
         broken = [sum(each.verdict.counts[column] for each in counted) for column in COLUMNS]
         sums = [sum(getattr(each, what) for each in counted) for what in ("faults", "events", "questions")]
-        cells = [f"{number}. {name}", engine, len(counted), *sums, *broken, sum(each.repeats for each in counted)]
+        cells = [f"{number}. {name}", engine, len(counted), *sums, *broken]
+        cells += [sum(each.repeats for each in counted), sum(each.changed for each in counted)]
         yield f"| {' | '.join(f'{cell:,}' if isinstance(cell, int) else cell for cell in cells)} |"
 
 

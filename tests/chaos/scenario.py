@@ -22,7 +22,7 @@ from streams.lag import lags
 from streams.sender import Sender
 from streams.settings import Settings
 from tests.chaos import observer
-from tests.chaos.checker import Verdict, check, repeats, unanswered
+from tests.chaos.checker import Verdict, changed, check, repeats, unanswered
 from tests.chaos.fleet import Fleet
 from tests.chaos.ledger import Asked, Entry, Fault, Ledger, Published
 from tests.chaos.observer import Observer
@@ -94,6 +94,8 @@ class Outcome:
     questions: int
     repeats: int
     """Receipts and final events that came a second time."""
+    changed: int
+    """Questions whose second final event says something else than the first, which counts."""
     took_s: float
     figures: Mapping[str, Figure]
     story: str
@@ -189,6 +191,7 @@ class Scenario(ABC):
             events=count(Published),
             questions=count(Asked),
             repeats=repeats(run.ledger.entries),
+            changed=changed(run.ledger.entries),
             took_s=took_s,
             figures=run.figures,
             story=story if verdict.clean else f"{story}\n{run.fleet.ends()}",

@@ -133,30 +133,12 @@ class Driver:
     async def send(self, what: Write | Ask) -> None:
         """Returns when the broker has it, or when the sender has given up."""
         if isinstance(what, Write):
-            event = _event(what)
-            acknowledged = await self._sent(event)
-            self._ledger.note(
-                Published(
-                    tenant=what.tenant,
-                    document=what.document,
-                    version=what.version,
-                    published_at=event.published_at.isoformat(),
-                    marks=what.marks,
-                    poison=what.poison,
-                    acknowledged=acknowledged,
-                )
-            )
-            return
-        topic = self._settings.topic_prefix + ANSWERS.name
-        partition = self._random.randrange(ANSWERS.partitions)
-        query = QueryAsked(
-            query_id=QueryId(what.query),
-            tenant=Tenant(what.tenant),
-            text=what.text,
-            reply_to=ReplyTo(topic=topic, partition=partition),
-            asked_at=datetime.now(UTC),
-        )
-        self._ledger.note(Asked(query=what.query, acknowledged=await self._sent(query)))
+            event = document_event(what)
+            self._ledger.note(published(what, event, acknowledged=await self._sent(event)))
+        else:
+            topic = self._settings.topic_prefix + ANSWERS.name
+            query = question(what, ReplyTo(topic=topic, partition=self._random.randrange(ANSWERS.partitions)))
+            self._ledger.note(Asked(query=what.query, acknowledged=await self._sent(query)))
 
     async def _sent(self, event: DocumentPublished | DocumentDeleted | QueryAsked) -> bool:
         try:
@@ -169,7 +151,8 @@ class Driver:
         return True
 
 
-def _event(what: Write) -> DocumentPublished | DocumentDeleted:
+def document_event(what: Write) -> DocumentPublished | DocumentDeleted:
+    """What a producer sends."""
     tenant, document, now = Tenant(what.tenant), DocumentId(what.document), datetime.now(UTC)
     if not what.marks and not what.poison:
         return DocumentDeleted(tenant=tenant, document_id=document, version=what.version, published_at=now)
@@ -181,6 +164,30 @@ def _event(what: Write) -> DocumentPublished | DocumentDeleted:
         source=InlineText(text=text_of(what.marks)),  # no text at all is what makes a document poison
         media_type="text/plain",
         title=what.document,
+    )
+
+
+def question(what: Ask, reply_to: ReplyTo) -> QueryAsked:
+    """What a caller sends."""
+    return QueryAsked(
+        query_id=QueryId(what.query),
+        tenant=Tenant(what.tenant),
+        text=what.text,
+        reply_to=reply_to,
+        asked_at=datetime.now(UTC),
+    )
+
+
+def published(what: Write, event: DocumentPublished | DocumentDeleted, *, acknowledged: bool = True) -> Published:
+    """The ledger's entry for an event that was sent."""
+    return Published(
+        tenant=what.tenant,
+        document=what.document,
+        version=what.version,
+        published_at=event.published_at.isoformat(),
+        marks=what.marks,
+        poison=what.poison,
+        acknowledged=acknowledged,
     )
 
 
