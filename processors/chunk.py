@@ -1,6 +1,5 @@
 """Chunk: documents in, slices of their passages out."""
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -11,6 +10,7 @@ from processors.chunking import ChunkingRules
 from processors.errors import Poison
 from processors.passages import passages
 from processors.ports import Element, ObjectStore, Parser
+from processors.turns import Slots
 from schemas import Chunk as Passage
 from schemas import (
     ChunksExtracted,
@@ -44,7 +44,7 @@ class Chunk:
     objects: ObjectStore
     rules: ChunkingRules
     max_chunks: int = 20_000
-    claims: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CLAIMS_AT_ONCE))
+    claims: Slots = field(default_factory=lambda: Slots(CLAIMS_AT_ONCE))
     """How many claimed documents are in memory at once."""
 
     async def __call__(
@@ -80,7 +80,7 @@ class Chunk:
             case InlineBytes(data=data):
                 return await self.parser.parse(data, media_type=event.media_type, filename=name)
             case Claim() as claim:
-                async with self.claims:
+                async with self.claims.held(claim.size_bytes):
                     data = await self.objects.get(claim)
                     return await self.parser.parse(data, media_type=event.media_type, filename=name)
 

@@ -13,7 +13,7 @@ from streams.runtime.breaker import Breaker
 from streams.runtime.clock import Clock
 from streams.runtime.deadletters import MAX_DETAIL_CHARS, Letter, put_aside
 from streams.runtime.errors import Fatal
-from streams.runtime.headers import Incoming, Whose, outgoing
+from streams.runtime.headers import Incoming, outgoing, whose
 from streams.runtime.interrupts import Interrupted
 from streams.runtime.outbox import Journey, Outbox
 from streams.runtime.records import Broker, Headers, Record
@@ -129,7 +129,7 @@ class Handler:
             time=self.clock.now(),
             trace=carried(journey.context),
             timings=journey.timings,
-            bulk=Whose.of(journey.record).bulk,
+            bulk=whose(journey.record).bulk,
         )
 
     async def _tell(self, stage: Stage, event: Event, journey: Journey, reason: Poison | Interrupted) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import orjson
 
+from processors.turns import Whose
 from schemas import Event
 from streams.runtime.interrupts import query_of
 from streams.runtime.records import Headers, Record
@@ -35,28 +36,18 @@ class Incoming:
         return cls(_text(last.get(CE_TYPE)), trace, _timings(last.get(TIMINGS)))
 
 
-@dataclass(frozen=True, slots=True)
-class Whose:
-    """With whom a record shares its turn in a stage."""
-
-    tenant: str
-    """Empty: of those who name none."""
-    bulk: bool
-    """Part of an import, which lets go first whatever somebody waits for."""
-
-    @classmethod
-    def of(cls, record: Record) -> "Whose":
-        """By the headers; a producer that sets none is known by its keys, `tenant/document_id`."""
-        tenant, lane = b"", b""
-        for name, value in record.headers:
-            if name == TENANT:
-                tenant = value or b""
-            elif name == LANE:
-                lane = value or b""
-        if not tenant:
-            tenant, found, _ = (record.key or b"").partition(b"/")
-            tenant = tenant if found else b""
-        return cls(tenant.decode(errors="replace"), lane == BULK)
+def whose(record: Record) -> Whose:
+    """With whom a record shares its turns: a producer that sets no header is known by its keys."""
+    tenant, lane = b"", b""
+    for name, value in record.headers:
+        if name == TENANT:
+            tenant = value or b""
+        elif name == LANE:
+            lane = value or b""
+    if not tenant:
+        tenant, found, _ = (record.key or b"").partition(b"/")
+        tenant = tenant if found else b""
+    return Whose(tenant.decode(errors="replace"), lane == BULK)
 
 
 def outgoing(

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 
 from processors.memory import limit_bytes
-from streams.runtime.admission import Admission
-from streams.runtime.headers import Whose
+from processors.turns import WHOSE, Turns
+from streams.runtime.headers import whose
 from streams.runtime.lanes import Lanes
 from streams.runtime.offsets import Offsets, Partition
 from streams.runtime.records import Record
@@ -41,7 +41,7 @@ class Intake:
         self._handle = handle
         self._on_finish = on_finish
         self._ahead_bytes = ahead_bytes
-        self._waiting: Admission[tuple[Record, int]] = Admission()
+        self._waiting: Turns[tuple[Record, int]] = Turns()
         self._room = asyncio.Event()
         self._closed = False
         self.offsets = Offsets()
@@ -52,7 +52,7 @@ class Intake:
         """Whether engines should read no further: one that polls in batches may hand in a whole one beyond."""
         # A record that takes long holds up the offsets behind it, which are remembered although their work is done.
         remembered_bytes = RECORD_BYTES * self.offsets.in_flight()
-        return max(self._waiting.size_bytes, remembered_bytes) >= self._ahead_bytes
+        return max(self._waiting.size, remembered_bytes) >= self._ahead_bytes
 
     async def accept(self, record: Record, generation: int) -> None:
         """Take a record in hand; waits while the read-ahead is full."""
@@ -70,13 +70,13 @@ class Intake:
         if self._closed or not self.offsets.start((record.topic, record.partition), record.offset, generation):
             return
         size_bytes = RECORD_BYTES + record.size_bytes
-        self._waiting.put((record, generation), key=_key(record), whose=Whose.of(record), size_bytes=size_bytes)
+        self._waiting.put((record, generation), whose=whose(record), size=size_bytes, key=_key(record))
         self._fill()
 
     def revoke(self, partition: Partition) -> None:
         """The partition is about to be assigned anew: what waits of it is somebody else's work."""
         self.offsets.revoke(partition)
-        self._waiting.remove(lambda waiting: (waiting[0].topic, waiting[0].partition) == partition)
+        self._waiting.take(lambda waiting: (waiting[0].topic, waiting[0].partition) == partition, served=False)
         self._fill()
 
     def close(self) -> None:
@@ -106,6 +106,7 @@ class Intake:
         async def work() -> None:
             # While it waited the partition may have gone to another worker, which does this work now.
             if self.offsets.owns(partition, generation):
+                WHOSE.set(whose(record))
                 await self._handle(record)
                 self.offsets.finish(partition, record.offset, generation)
                 self._on_finish()

@@ -20,7 +20,7 @@ from schemas import (
     encode,
 )
 from streams.runtime.clock import Clock
-from streams.runtime.headers import Whose, outgoing
+from streams.runtime.headers import outgoing, whose
 from streams.runtime.interrupts import query_of
 from streams.runtime.records import Broker, Outgoing, Record
 from streams.runtime.traces import carried
@@ -97,7 +97,7 @@ class Outbox:
             time=self._clock.now(),
             trace=carried(journey.context),
             timings=journey.timings,
-            bulk=Whose.of(journey.record).bulk,
+            bulk=whose(journey.record).bulk,
         )
         journey.written += 1
         return await self._broker.send(

@@ -12,6 +12,7 @@ import orjson
 from processors.backends.documents.readers.child import FRAME
 from processors.errors import Poison, Transient
 from processors.ports import Element
+from processors.turns import Slots
 
 CHILD: Final = (
     "import sys; sys.path[:] = {path!r}; from processors.backends.documents.readers.child import main; main()"
@@ -40,7 +41,7 @@ class DocumentParser:
         """`?pdf=hires` in the URL reads PDF by layout analysis instead of its text layer."""
         self.hires = url.endswith("?pdf=hires")
         self.timeout_s = timeout_s
-        self._slots = asyncio.Semaphore(processes)
+        self._slots = Slots(processes)
         self._idle: list[_Child] = []
         self._busy: set[_Child] = set()
 
@@ -68,7 +69,7 @@ class DocumentParser:
         if len(data) > MAX_DOCUMENT_BYTES:
             raise Poison("too-large", f"{filename!r} has {len(data):,} bytes; at most {MAX_DOCUMENT_BYTES:,}: split it")
         header = orjson.dumps({"media_type": media_type, "filename": filename, "hires": self.hires})
-        async with self._slots:
+        async with self._slots.held(len(data)):
             reply = orjson.loads(await self._ask(header, data, filename))
         if "code" in reply:
             raise Poison(reply["code"], reply["detail"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from processors.ports import Role, Vectors
+from processors.turns import WHOSE, Turns
 
 Tokens = Sequence[int]
 Model = Callable[[Sequence[Tokens]], Vectors]
@@ -35,8 +36,8 @@ class MicroBatcher:
     """Runs a model in `lanes` threads, on batches cut from everything that waits at that moment.
 
     Nothing lingers: an idle lane takes what is there, and batches form while the lanes are busy. Queries go ahead of
-    passages. A batch holds texts of similar length around the one that waited longest, so that little is padded and
-    nothing starves. A failing batch fails only the calls that have texts in it.
+    passages. A batch holds texts of similar length around the one whose turn it is, so that little is padded and
+    nobody's many texts hold up another's few. A failing batch fails only the calls that have texts in it.
     """
 
     def __init__(self, model: Model, *, lanes: int, batch_tokens: int = BATCH_TOKENS) -> None:
@@ -44,20 +45,21 @@ class MicroBatcher:
         self._lanes = lanes
         self._batch_tokens = batch_tokens
         self._executor = ThreadPoolExecutor(lanes, thread_name_prefix="model")
-        self._waiting: dict[Role, list[_Text]] = {"query": [], "passage": []}
+        self._waiting: dict[Role, Turns[_Text]] = {"query": Turns(), "passage": Turns()}
         self._running: set[asyncio.Task[None]] = set()
 
     async def run(self, texts: Sequence[Tokens], *, role: Role) -> Vectors:
         """One row per text, in order; whatever the model raises."""
         call = _Call([None] * len(texts), len(texts), asyncio.get_running_loop().create_future())
-        self._waiting[role] += [_Text(tokens, call, row) for row, tokens in enumerate(texts)]
+        for row, tokens in enumerate(texts):
+            self._waiting[role].put(_Text(tokens, call, row), whose=WHOSE.get(), size=len(tokens))
         while len(self._running) < self._lanes and len(self._running) < sum(map(len, self._waiting.values())):
             lane = asyncio.create_task(self._lane())
             self._running.add(lane)
         try:
             await call.done
         except asyncio.CancelledError:
-            self._waiting[role] = [text for text in self._waiting[role] if text.call is not call]
+            self._waiting[role].take(lambda text: text.call is call, served=False)
             raise
         return np.stack([row for row in call.rows if row is not None])
 
@@ -86,24 +88,22 @@ class MicroBatcher:
             _deliver(batch, run.result())
 
     def _next_batch(self) -> list[_Text]:
-        for name, texts in self._waiting.items():
-            self._waiting[name] = [text for text in texts if not text.call.done.done()]
-        role: Role = "query" if self._waiting["query"] else "passage"
-        waiting = self._waiting[role]
+        for texts in self._waiting.values():
+            texts.take(lambda text: text.call.done.done(), served=False)
+        waiting = self._waiting["query"] or self._waiting["passage"]
         if not waiting:
             return []
         # A lane leaves a short queue's other half to the next lane, which may be idle.
         share = -(-len(waiting) // self._lanes)
-        batch = _around(waiting[0], waiting, budget=self._batch_tokens, most=share)
-        taken = set(batch)
-        self._waiting[role] = [text for text in waiting if text not in taken]
+        batch = _around(waiting.first(), list(waiting), budget=self._batch_tokens, most=share)
+        waiting.take(set(batch).__contains__, served=True)
         return batch
 
 
-def _around(oldest: _Text, waiting: Sequence[_Text], *, budget: int, most: int) -> list[_Text]:
-    """The texts nearest in length to `oldest`, itself among them, whose padded batch fits the budget."""
+def _around(first: _Text, waiting: Sequence[_Text], *, budget: int, most: int) -> list[_Text]:
+    """The texts nearest in length to `first`, itself among them, whose padded batch fits the budget."""
     by_length = sorted(waiting, key=lambda text: len(text.tokens))
-    low = high = by_length.index(oldest)
+    low = high = by_length.index(first)
     while high - low + 1 < most:
         longer = by_length[high + 1] if high + 1 < len(by_length) else None
         longest = len((longer or by_length[high]).tokens)

@@ -1,12 +1,12 @@
 """Rows from many events in few writes: what comes while the server is busy goes together in the next one."""
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from processors.backends.milvus.client import Row
 from processors.errors import Poison, Transient
+from processors.turns import WHOSE, Turns
 
 MAX_ROWS = 512
 """In a write: some 3 MB with 1,024 dimensions. More gain little, and hold up the loop while they are encoded."""
@@ -34,13 +34,14 @@ class GatheredWrites:
         self._upsert = upsert
         self._at_once = at_once
         """Writes in flight: with two, one is encoded while the server works on the other."""
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: Turns[_Waiting] = Turns()
         self._writers: set[asyncio.Task[None]] = set()
 
     async def add(self, rows: Sequence[Row]) -> None:
         """Return when the server has acknowledged these rows."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(rows, sum(map(_size, rows)), done))
+        size = sum(map(_size, rows))
+        self._waiting.put(_Waiting(rows, size, done), whose=WHOSE.get(), size=size)
         if len(self._writers) < self._at_once:
             self._writers.add(asyncio.create_task(self._work()))
         await done
@@ -62,10 +63,10 @@ class GatheredWrites:
         batch: list[_Waiting] = []
         rows = size = 0
         while self._waiting:
-            waiting = self._waiting[0]
+            waiting = self._waiting.first()
             if batch and (rows + len(waiting.rows) > MAX_ROWS or size + waiting.size > MAX_BYTES):
                 break
-            self._waiting.popleft()
+            self._waiting.pop()
             if not waiting.done.done():
                 batch.append(waiting)
                 rows, size = rows + len(waiting.rows), size + waiting.size

@@ -1,10 +1,11 @@
 """How many texts may be at a server at once: questions first, and never more than it takes."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
+
+from processors.turns import WHOSE, Turns
 
 RESERVED_SHARE = 4
 """At most the fourth part of the permits is kept free for questions."""
@@ -28,8 +29,8 @@ class Permits:
 
     def __init__(self, limit: int = 1, *, reserve: int = 0) -> None:
         self.taken = 0
-        self._ahead: deque[_Waiting] = deque()
-        self._bulk: deque[_Waiting] = deque()
+        self._ahead: Turns[_Waiting] = Turns()
+        self._behind: Turns[_Waiting] = Turns()
         self._crowded_at = -CROWDED_S
         self.resize(limit, reserve=reserve)
 
@@ -64,12 +65,12 @@ class Permits:
         self._usable = min(self.limit, self._usable + texts / RECOVERY_SHARE)
 
     async def _take(self, texts: int, ahead: bool) -> None:
-        queue = self._ahead if ahead else self._bulk
+        queue = self._ahead if ahead else self._behind
         if self._fits(texts, ahead) and not self._ahead and not queue:
             self.taken += texts
             return
         waiting = _Waiting(texts, asyncio.get_running_loop().create_future())
-        queue.append(waiting)
+        queue.put(waiting, whose=WHOSE.get(), size=texts)
         try:
             await waiting.granted
         except asyncio.CancelledError:
@@ -89,9 +90,9 @@ class Permits:
         return self.taken == 0 or self.taken + texts <= usable
 
     def _wake(self) -> None:
-        for queue, ahead in ((self._ahead, True), (self._bulk, False)):
-            while queue and (queue[0].granted.cancelled() or self._fits(queue[0].texts, ahead)):
-                waiting = queue.popleft()
+        for queue, ahead in ((self._ahead, True), (self._behind, False)):
+            while queue and (queue.first().granted.cancelled() or self._fits(queue.first().texts, ahead)):
+                waiting = queue.pop()
                 if not waiting.granted.cancelled():
                     self.taken += waiting.texts
                     waiting.granted.set_result(None)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from streams.runtime.headers import Incoming, Whose, outgoing
+from processors.turns import Whose
+from streams.runtime.headers import Incoming, outgoing, whose
 from streams.runtime.records import Headers, Record
 from tests.streams.runtime.wiring import NOW, document, question
 
@@ -46,7 +47,7 @@ def test_a_header_that_is_no_text_counts_as_absent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "headers", "whose"),
+    ("key", "headers", "expected"),
     [
         (b"acme/a/b.md", [], Whose("acme", bulk=False)),
         (b"acme/a.md", [("hw-lane", b"bulk")], Whose("acme", bulk=True)),
@@ -57,9 +58,9 @@ def test_a_header_that_is_no_text_counts_as_absent() -> None:
         (b"\xff/a", [], Whose("\ufffd", bulk=False)),
     ],
 )
-def test_a_record_is_its_tenant_s_by_header_or_key(key: bytes | None, headers: Headers, whose: Whose) -> None:
+def test_a_record_is_its_tenant_s_by_header_or_key(key: bytes | None, headers: Headers, expected: Whose) -> None:
     record = Record(topic="t", partition=0, offset=0, key=key, value=b"", headers=headers, timestamp_ms=0)
-    assert Whose.of(record) == whose
+    assert whose(record) == expected
 
 
 def test_a_question_s_headers_name_its_tenant() -> None:
