@@ -22,7 +22,7 @@ class OnnxEmbedder:
 
     A folder holds `model.onnx` and `tokenizer.json`, and may hold the configuration files of a sentence-transformers
     model (pooling, longest input, prompts). `?threads=2` limits the CPU; the default is every core that this process
-    may use. Texts over the model's longest input are cut there.
+    may use. Texts over the model's longest input are cut there, and counted in `truncated`.
     """
 
     def __init__(self, url: str, *, cache: Path = Path(".headwater/models")) -> None:
@@ -35,6 +35,11 @@ class OnnxEmbedder:
         self._opening = asyncio.Lock()
         self._tokenizer: Any = None
         self._prefixes: dict[Role, str] = {}
+        self._truncated = 0
+
+    @property
+    def truncated(self) -> int:
+        return self._truncated
 
     @property
     def model(self) -> str:
@@ -66,22 +71,26 @@ class OnnxEmbedder:
         for position, text in enumerate(texts):
             if not text.strip():
                 raise Poison("empty-text", f"text {position} of {len(texts)} is blank: there is nothing to embed")
-        tokens = await asyncio.to_thread(self._tokens, [self._prefixes.get(role, "") + text for text in texts])
+        prefixed = [self._prefixes.get(role, "") + text for text in texts]
+        tokens, cut = await asyncio.to_thread(self._tokens, prefixed)
+        self._truncated += cut
         return await self._batcher.run(tokens, role=role)
 
-    def _tokens(self, texts: Sequence[str]) -> list[Tokens]:
+    def _tokens(self, texts: Sequence[str]) -> tuple[list[Tokens], int]:
+        """What the model reads of each text, and how many of them were cut."""
         try:
-            return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)]
+            encodings = self._tokenizer.encode_batch_fast(texts)
         except TypeError as error:
             # What the library says of a lone surrogate.
             raise Poison("bad-text", "a text cannot be written as UTF-8: remove its lone surrogates") from error
+        return [each.ids for each in encodings], sum(bool(each.overflowing) for each in encodings)
 
     def _load(self) -> None:
         files = locate(self._url, cache=self._cache)
         self._tokenizer = _tokenizer(files)
         graph = _Graph(files)
         self._prefixes = dict(files.prefixes)
-        self._dimensions = graph.run([self._tokens(["probe"])[0]]).shape[1]
+        self._dimensions = graph.run(self._tokens(["probe"])[0]).shape[1]
         self._model = files.fingerprint()
         self._batcher = MicroBatcher(graph.run, lanes=self._lanes)
 

@@ -12,6 +12,7 @@ from processors.backends.embedded.model_files import locate
 from processors.backends.embedded.onnx import OnnxEmbedder
 from processors.errors import Poison, Transient
 from processors.ports import Embedder, Role
+from streams.truncation import truncated
 from tests.processors.embedder_contract import EmbedderContract
 from tests.processors.models import minilm
 
@@ -92,6 +93,17 @@ async def test_pooling_prompts_and_length_beside_a_model_are_followed(folder: Pa
     long, cut = await embedder.embed(["a " * 50, "a " * 20], role="passage")
     assert asked @ told < 0.99
     assert long @ cut > 0.9999
+    await embedder.close()
+
+
+async def test_texts_that_are_cut_are_counted(folder: Path) -> None:
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 8}))
+    embedder = await open_folder(folder)
+    assert truncated(embedder) == 0
+    await embedder.embed(["a " * 50, "a town", "a " * 6, "a " * 7], role="passage")  # two more mark both ends
+    assert truncated(embedder) == 2
+    await embedder.embed(["a " * 400], role="query")
+    assert truncated(embedder) == 3
     await embedder.close()
 
 
