@@ -103,6 +103,8 @@ class Worker:
             truncations.tell()
             for chore in chores:
                 chore.cancel()
+            # What they use must not be closed while they still unwind.
+            await asyncio.gather(*chores, return_exceptions=True)
 
     async def _open(self, resources: AsyncExitStack) -> bool:
         try:

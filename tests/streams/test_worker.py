@@ -15,7 +15,8 @@ from confluent_kafka import Producer
 from opentelemetry.trace import NoOpTracer
 
 from processors.backends.milvus.index import MilvusIndex
-from streams import provisioning
+from processors.ports import Index
+from streams import provisioning, worker
 from streams.settings import Settings
 from streams.worker import ConfigError, Worker, _unless
 from tests.processors.happenings import embedded, slices
@@ -128,4 +129,22 @@ async def test_an_opening_that_is_stopped_has_unwound_before_anything_is_closed(
             unwound.set()
 
     await _unless(stop, opening())
+    assert unwound.is_set()
+
+
+async def test_sweeping_has_unwound_before_the_index_is_closed(
+    deployment: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, unwound = asyncio.Event(), asyncio.Event()
+
+    async def sweeping(index: Index) -> None:
+        try:
+            stop.set()
+            await asyncio.Event().wait()
+        finally:
+            await index.sweep()
+            unwound.set()
+
+    monkeypatch.setattr(worker, "keep_sweeping", sweeping)
+    await Worker(deployment, ("upsert",), tracer=NoOpTracer()).run(stop)
     assert unwound.is_set()
