@@ -23,9 +23,10 @@ def show(workers: "Sequence[WorkerPools]") -> None:
     for worker in workers:
         for pool in worker.pools:
             for instance in pool.instances:
-                rows.append((pool.port, f"{worker.host}:{worker.pid}", *_row(instance)))
+                of = pool.port, f"{worker.host}:{worker.pid}"
+                rows.append((*of, *_row(instance)))
                 if instance.why:
-                    troubled.append(f"{instance.url}: {instance.why}")
+                    troubled.append(f"{' '.join(of)} {instance.url}: {instance.why}")
     # Not through rich, which folds a table that is wider than the terminal until it says nothing.
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -34,7 +35,7 @@ def show(workers: "Sequence[WorkerPools]") -> None:
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         typer.echo("  ".join(cells))
-    for line in dict.fromkeys(troubled):
+    for line in troubled:
         typer.echo(one_line(line))
 
 

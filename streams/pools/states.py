@@ -107,6 +107,9 @@ def read(home: Path) -> list[WorkerPools]:
 
 
 def _living(folder: Path) -> Iterator[WorkerPools]:
+    for scratch in folder.glob("*.new"):
+        with contextlib.suppress(OSError):
+            _text_of_living(scratch)  # removes what a worker left that was killed while it wrote
     for path in folder.glob("*.json"):
         with contextlib.suppress(OSError, ValidationError):  # gone, or written by another version
             if text := _text_of_living(path):

@@ -1,6 +1,8 @@
 """`headwater status` shows the pools of this home's workers, with and without a local stack."""
 
 import json
+import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,7 +32,7 @@ def test_without_a_stack_the_pools_are_shown_and_the_exit_code_says_that_no_stac
     assert result.exit_code == 3
     for word in ("embedder", "tei+http://[fd00::7]:80", "75%", "12", "40", "open"):
         assert word in result.stdout
-    assert "tei+http://b:80: it refused" in result.stdout
+    assert f"embedder {socket.gethostname()}:{os.getpid()} tei+http://b:80: it refused\n" in result.stdout
     assert "headwater up" in result.stderr
 
 

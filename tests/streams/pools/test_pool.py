@@ -266,6 +266,22 @@ async def test_an_instance_that_swallows_questions_is_left_out_although_nothing_
         assert late < 40  # three at first, and a trial every 11 to 15 s
 
 
+async def test_the_call_that_tries_a_broken_instance_is_answered_by_another(scene: Scene) -> None:
+    async with scene:
+        broken = scene.by_url[ONE]
+        broken.trouble = Transient("away")
+        while scene.states()[ONE] == "closed":
+            await scene.embed()
+        for tried in range(broken.calls + 1, broken.calls + 4):
+            while scene.states()[ONE] == "open":
+                await scene.clock.pass_time(1)
+            others = sum(scene.by_url[url].calls for url in (TWO, THREE))
+            await scene.embed()
+            assert broken.calls == tried
+            assert sum(scene.by_url[url].calls for url in (TWO, THREE)) == others + 1
+            assert scene.states()[ONE] == "open"
+
+
 async def test_only_quiet_instances_are_asked_for_their_health_and_ill_ones_left_out(scene: Scene) -> None:
     async with scene:
         one = scene.by_url[ONE]

@@ -41,6 +41,7 @@ def test_readers_see_the_living_and_clean_up_behind_the_dead(tmp_path: Path) -> 
     # A worker of another container that shares the volume, and had the same pid as one that lives here.
     (tmp_path / "pools" / "dead.json").write_text(WorkerPools(host="x", pid=os.getpid(), pools=[]).model_dump_json())
     (tmp_path / "pools" / "odd.json").write_text("{half")
+    (tmp_path / "pools" / "killed.new").write_text("{written by half")
     [worker] = read(tmp_path)
     assert worker.pid == os.getpid()
     assert worker.pools[0].instances == [STATE]
