@@ -119,6 +119,20 @@ def test_one_comes_back_at_the_port_of_another() -> None:
             assert b'"model_id":"other"' in ask(successor.port, {"method": "GET", "path": "/info"}).body
 
 
+def test_one_is_slowed_down_and_sped_up_while_it_runs() -> None:
+    with tei("--threads", "1") as server:
+
+        def inference_ms() -> int:
+            return min(int(ask(server.port, embed({"inputs": "hello"})).headers["x-inference-time"]) for _ in range(3))
+
+        own_ms = inference_ms()
+        server.slow_down(50)
+        slow_ms = inference_ms()
+        server.slow_down(1)
+        assert slow_ms > 5 * own_ms
+        assert slow_ms > 5 * inference_ms()
+
+
 def test_flags_that_make_no_server_say_so() -> None:
     with pytest.raises(RuntimeError, match="did not start: exit status 2"), tei("--model", "other"):
         pass

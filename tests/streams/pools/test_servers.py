@@ -4,24 +4,33 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from processors.conformance import embedder as checks
-from processors.errors import Poison
+from processors.errors import Poison, Transient
 from processors.ports import Embedder
 from streams import provisioning
 from streams.composition import Backends
 from streams.pools import circuit, states
+from streams.pools.health import PROBE_EVERY_S
 from streams.pools.ports import PooledEmbedder
+from streams.runtime.clock import SystemClock
+from streams.runtime.retry import Retry
 from streams.settings import Settings
+from tests.servers.tei.exchanges import Json
 from tests.servers.tei.process import Tei, tei
+from tests.servers.tei.replay import Caller, request
+from tests.servers.tei.replay import ask as tei_answers
 from tests.streams.test_worker import read_until_ready, start
 
 CALLERS, EACH = 6, 15
+PERMITS = 512
+BUSY_S = 1.2 * PROBE_EVERY_S
+"""So long that the servers are asked for their health meanwhile."""
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +97,65 @@ async def test_a_server_killed_amid_load_fails_no_question_and_costs_each_at_mos
                 while embedder.pool.roster.states()[0].state != "closed":
                     await ask(embedder)
                 assert await ask(embedder) == CALLERS * EACH
+
+
+async def test_a_server_that_becomes_slow_loses_most_of_its_share(standing: list[Tei], tmp_path: Path) -> None:
+    slow = standing[0]
+    slow.slow_down(10)
+    try:
+        async with pooled(tmp_path, *standing) as embedder:
+            for _ in range(3):
+                await ask(embedder)
+            shares = {state.url: state.share for state in embedder.pool.roster.states()}
+    finally:
+        slow.slow_down(1)
+    assert shares[f"tei+{slow.url}"] < 0.25
+
+
+@contextmanager
+def taken(*servers: Tei) -> Iterator[None]:
+    """Somebody else holds every permit of these servers, which answer 429 until he leaves."""
+    held: dict[str, Json] = {"method": "POST", "path": "/embed", "body": {"inputs": {"$repeat": ["foxes", PERMITS]}}}
+    one: dict[str, Json] = {**held, "body": {"inputs": "hello"}}
+    with ExitStack() as callers:
+        for server in servers:
+            server.slow_down(50)
+            callers.enter_context(Caller(server.port)).send(request(held))
+            while tei_answers(server.port, one).status != 429:
+                pass
+        yield
+        for server in servers:
+            server.slow_down(1)
+
+
+async def test_callers_of_a_pool_that_is_busy_for_long_wait_and_no_circuit_opens(tmp_path: Path) -> None:
+    refused: list[Transient] = []
+
+    async def answered(embedder: Embedder, number: int) -> int:
+        vectors = await Retry().run(
+            lambda: embedder.embed([f"What does caller {number} ask?"], role="query"),
+            clock=SystemClock(),
+            on_retry=lambda _attempt, error, _delay_s: refused.append(error),
+        )
+        return len(vectors)
+
+    sizes = {"--max-concurrent-requests": PERMITS, "--max-client-batch-size": PERMITS, "--max-batch-tokens": 16}
+    flags = ["--threads", "1", *(str(part) for size in sizes.items() for part in size)]
+    with tei(*flags) as one, tei(*flags) as other:
+        async with pooled(tmp_path, one, other) as embedder:
+            with taken(one, other):
+                asking = [asyncio.create_task(answered(embedder, number)) for number in range(CALLERS)]
+                await asyncio.sleep(BUSY_S)
+                busy = embedder.pool.roster.states()
+                assert not any(task.done() for task in asking)
+            assert await asyncio.gather(*asking) == [1] * CALLERS
+            after = embedder.pool.roster.states()
+    assert {state.state for state in busy} <= {"closed", "excluded"}
+    assert [state.state for state in after] == ["closed", "closed"]
+    assert all("429" in state.last_error for state in busy)
+    assert all(error.retry_after_s is not None for error in refused)
+    # Nobody asks a server again within the half second that it rests.
+    assert max(state.errors for state in after) <= CALLERS * BUSY_S / 0.5
 
 
 async def test_a_name_is_resolved_by_the_system_and_addresses_where_nobody_listens_are_left_out(
