@@ -44,7 +44,7 @@ HOSTILE = {
     "a docx of nothing": (archive(word__document=b""), "", "x.docx", "unreadable"),
     "a zip as docx": (archive(a=b"1"), "", "x.docx", "unreadable"),
     "a zip": (archive(a=b"1"), "application/zip", "x.zip", "unsupported-media-type"),
-    "a bomb": (archive(word__document=bytes(30 << 20)), "", "bomb.docx", "too-large"),
+    "a bomb": (archive(word__document=bytes(30 << 20)), "", "bomb.docx", "decompression-bomb"),
     "an old Office file": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "", "x.doc", "unsupported-media-type"),
     "a locked Office file": (
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16-le"),

@@ -1,33 +1,40 @@
 """Parser: reads documents in processes that can be killed."""
 
 import asyncio
-import os
-import sys
+import signal
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Final
 
 import orjson
 
-from processors.backends.documents.readers.child import FRAME
-from processors.errors import Poison, Transient
+from processors import memory
+from processors.backends.documents.processes import ReadingProcess, ReadingProcesses
+from processors.errors import Poison
 from processors.ports import Element
-from processors.turns import Slots
 
-CHILD: Final = (
-    "import sys; sys.path[:] = {path!r}; from processors.backends.documents.readers.child import main; main()"
-)
-INHERITED: Final = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
-INHERITED_PREFIXES: Final = ("HF_", "LC_", "PYTHON")
-"""All that a reading process gets of our environment: hostile documents are read beside no password."""
-ENVIRONMENT: Final = {
-    "DO_NOT_TRACK": "1",
-    "SCARF_NO_ANALYTICS": "1",
-    "UNSTRUCTURED_DISABLE_NOTICE": "1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-}
-MAX_DOCUMENT_BYTES: Final = 256 * 1024 * 1024
+MIB: Final = 1024 * 1024
+MAX_DOCUMENT_BYTES: Final = 256 * MIB
+LEAST_MEMORY_BYTES: Final = 512 * MIB
+"""With all its libraries a reading process holds 290 MiB before it reads anything."""
+MOST_MEMORY_BYTES: Final = 3072 * MIB
+MEMORY_SHARE: Final = 0.5
+"""Of the container's memory, for all reading processes together."""
+GROWN_SHARE: Final = 0.75
+"""A process that still holds so much of what it may have, after its document, is replaced: libraries leak."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What reading one document may cost."""
+
+    wall_s: float = 120.0
+    """Ends what waits for something, or gets no turn on a crowded machine."""
+    cpu_s: int = 60
+    """Of processor time: it decides, and is the same on a busy machine as on an idle one."""
+    memory_bytes: int | None = None
+    """Of data, the libraries' own included; none: a share of the container's memory."""
 
 
 class DocumentParser:
@@ -37,13 +44,13 @@ class DocumentParser:
     document is poison. A process stays for the next document; several are started when several wait.
     """
 
-    def __init__(self, url: str = "embedded://unstructured", *, timeout_s: float = 60.0, processes: int = 2) -> None:
+    def __init__(self, url: str = "embedded://unstructured", *, limits: Limits = Limits(), processes: int = 2) -> None:
         """`?pdf=hires` in the URL reads PDF by layout analysis instead of its text layer."""
         self.hires = url.endswith("?pdf=hires")
-        self.timeout_s = timeout_s
-        self._slots = Slots(processes)
-        self._idle: list[_Child] = []
-        self._busy: set[_Child] = set()
+        self.limits = limits
+        self._count = processes
+        self._processes = ReadingProcesses(processes)
+        self._needed: set[str] = set()
 
     async def open(self) -> None:
         needed = {"unstructured": "parse", "pypdf": "parse"} | (
@@ -56,10 +63,7 @@ class DocumentParser:
         await self.check()
 
     async def close(self) -> None:
-        children = [*self._idle, *self._busy]
-        self._idle.clear()
-        for child in children:
-            await child.kill()
+        await self._processes.close()
 
     async def check(self) -> str:
         elements = await self.parse(b"ready", media_type="text/plain", filename="check.txt")
@@ -68,76 +72,56 @@ class DocumentParser:
     async def parse(self, data: bytes, *, media_type: str, filename: str) -> Sequence[Element]:
         if len(data) > MAX_DOCUMENT_BYTES:
             raise Poison("too-large", f"{filename!r} has {len(data):,} bytes; at most {MAX_DOCUMENT_BYTES:,}: split it")
-        header = orjson.dumps({"media_type": media_type, "filename": filename, "hires": self.hires})
-        async with self._slots.held(len(data)):
-            reply = orjson.loads(await self._ask(header, data, filename))
+        memory_bytes = self.limits.memory_bytes or _memory_share(self._count)
+        request = {
+            "media_type": media_type,
+            "filename": filename,
+            "hires": self.hires,
+            "cpu_s": self.limits.cpu_s,
+            "memory_bytes": memory_bytes,
+        }
+        async with self._processes.lent() as process:
+            reply = orjson.loads(await self._ask(process, orjson.dumps(request), data, filename))
+            process.spoilt = reply["resident_bytes"] > GROWN_SHARE * memory_bytes
         if "code" in reply:
             raise Poison(reply["code"], reply["detail"])
+        self._learn(reply["kind"])
         return [Element(kind=kind, text=text, page=page, depth=depth) for kind, text, page, depth in reply["elements"]]
 
-    async def _ask(self, header: bytes, data: bytes, filename: str) -> bytes:
-        child = self._idle.pop() if self._idle else await _Child.start()
-        self._busy.add(child)
-        answered = False
+    def _learn(self, kind: str) -> None:
+        """A process that replaces another is prepared for the formats that came so far."""
+        if kind not in self._needed:
+            self._needed.add(kind)
+            self._processes.warming = (orjson.dumps({"warm": sorted(self._needed)}), b"")
+
+    async def _ask(self, process: ReadingProcess, header: bytes, data: bytes, filename: str) -> bytes:
         try:
-            async with asyncio.timeout(self.timeout_s):
-                reply = await child.ask(header, data)
-            answered = True
-            return reply
+            async with asyncio.timeout(self.limits.wall_s):
+                return await process.ask(header, data)
         except TimeoutError:
             raise Poison(
-                "parse-timeout", f"{filename!r} was not read within {self.timeout_s:g} s: split or simplify it"
+                "parse-timeout", f"{filename!r} was not read within {self.limits.wall_s:g} s: split or simplify it"
             ) from None
         except (EOFError, OSError):
-            raise Poison("unreadable", f"{filename!r} made its reader crash: save it anew, or split it") from None
-        finally:
-            self._busy.discard(child)
-            if answered:
-                self._idle.append(child)
-            else:
-                await child.kill()
+            raise self._ended(await process.ended(), filename) from None
 
-
-class _Child:
-    """A reading process and the pipes to it."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-
-    @classmethod
-    async def start(cls) -> "_Child":
-        try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-c",
-                CHILD.format(path=sys.path),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                env=_environment(),
+    def _ended(self, code: int, filename: str) -> Poison:
+        """What it says about a document that its process ended over it."""
+        if code == -signal.SIGXCPU:
+            return Poison(
+                "parse-cpu",
+                f"{filename!r} takes over {self.limits.cpu_s} s of processor time to read: split or simplify it",
             )
-        except OSError as error:
-            raise Transient(f"cannot start a reading process: {error}") from error
-        return cls(process)
-
-    async def ask(self, header: bytes, data: bytes) -> bytes:
-        assert self.process.stdin
-        assert self.process.stdout
-        for part in (header, data):
-            self.process.stdin.write(FRAME.pack(len(part)))
-            self.process.stdin.write(part)
-        await self.process.stdin.drain()
-        (size,) = FRAME.unpack(await self.process.stdout.readexactly(FRAME.size))
-        return await self.process.stdout.readexactly(size)
-
-    async def kill(self) -> None:
-        if self.process.returncode is None:
-            self.process.kill()
-        await self.process.wait()
+        if code == -signal.SIGKILL:
+            return Poison(
+                "parse-memory",
+                f"the process that read {filename!r} was killed, as it is where the machine or container runs out of "
+                "memory: split it, or give the worker more",
+            )
+        return Poison("unreadable", f"{filename!r} made its reader crash ({code}): save it anew, or split it")
 
 
-def _environment() -> dict[str, str]:
-    kept = {
-        name: value for name, value in os.environ.items() if name in INHERITED or name.startswith(INHERITED_PREFIXES)
-    }
-    return kept | ENVIRONMENT
+def _memory_share(processes: int) -> int:
+    """Bytes for one reading process; asked for each document, as a container may be resized under us."""
+    share = int(MEMORY_SHARE * memory.limit_bytes() / processes)
+    return min(max(share, LEAST_MEMORY_BYTES), MOST_MEMORY_BYTES)

@@ -1,24 +1,27 @@
 """The reading process: one document in, its elements out, over pipes, for as long as its parent lives."""
 
 import ctypes
+import math
 import os
 import resource
 import signal
 import struct
 import sys
+import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import BinaryIO, Final
 
 import orjson
 
-from processors.backends.documents.readers import detection, encodings, plain
+from processors.backends.documents.readers import caps, detection, encodings, plain
 from processors.errors import Poison
 from processors.ports import Element
 
 FRAME: Final = struct.Struct(">Q")
-MEMORY_BYTES: Final = 3 * 1024**3
-"""Address space; unstructured with its libraries maps about 1 GiB before it reads anything."""
 PR_SET_PDEATHSIG: Final = 1
+VERBATIM: Final = (detection.TEXT, detection.CSV, detection.JSON)
+"""Read with the standard library."""
 
 
 def main() -> None:
@@ -29,38 +32,71 @@ def main() -> None:
     os.dup2(null, 0)
     os.dup2(null, 1)
     _bind_to_parent()
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    _be_the_first_to_go()
+    _limit(resource.RLIMIT_CORE, 0)
     while (header := _receive(requests)) is not None:
         data = _receive(requests) or b""
-        _send(replies, orjson.dumps(answer(data, **orjson.loads(header))))
+        request = orjson.loads(header)
+        _send(replies, orjson.dumps(warm(request["warm"]) if "warm" in request else answer(data, **request)))
 
 
-def answer(data: bytes, *, media_type: str, filename: str, hires: bool) -> dict[str, object]:
-    """`elements` as rows of kind, text, page and depth, or a poison's `code` and `detail`."""
+def warm(kinds: Iterable[str]) -> dict[str, object]:
+    """Import what these media types need, before a document waits for it."""
+    for kind in kinds:
+        if kind == detection.PDF:
+            from processors.backends.documents.readers import pypdf
+
+            pypdf.load()
+        elif kind not in VERBATIM:
+            from processors.backends.documents.readers import unstructured
+
+            unstructured.load(kind)
+    return {}
+
+
+def answer(
+    data: bytes, *, media_type: str, filename: str, hires: bool, cpu_s: int, memory_bytes: int
+) -> dict[str, object]:
+    """`kind` and `elements` as rows of kind, text, page and depth, or a poison's `code` and `detail`.
+
+    With either, `resident_bytes`: the memory that this process holds afterwards; 0 where the system does not tell.
+    """
+    _limit(resource.RLIMIT_CPU, math.ceil(time.process_time()) + cpu_s)
+    _limit(resource.RLIMIT_DATA, memory_bytes)
+    said: dict[str, object]
     try:
-        return {"elements": [[e.kind, e.text, e.page, e.depth] for e in read(data, media_type, filename, hires)]}
+        kind, elements = read(data, media_type, filename, hires)
+        said = {"kind": kind, "elements": [[e.kind, e.text, e.page, e.depth] for e in elements]}
     except Poison as poison:
-        return {"code": poison.code, "detail": encodings.clean(poison.detail)}
-    except RecursionError:
-        return {"code": "unreadable", "detail": f"{filename!r} is nested too deeply to be read"}
-    except MemoryError:
-        return {"code": "too-large", "detail": f"{filename!r} needs over {MEMORY_BYTES >> 30} GiB to read: split it"}
+        said = {"code": poison.code, "detail": encodings.clean(poison.detail)}
+    return {**said, "resident_bytes": _resident_bytes()}
 
 
-def read(data: bytes, media_type: str, filename: str, hires: bool = False) -> list[Element]:
-    """The elements with text in a document, at least one. Raises Poison."""
+def read(data: bytes, media_type: str, filename: str, hires: bool = False) -> tuple[str, list[Element]]:
+    """Which type a document is of, and its elements with text, at least one. Raises Poison."""
     if not data.strip(b"\0 \t\r\n"):
         raise Poison("empty-document", f"{filename!r} is empty: publish it again with content, or delete it")
-    kind = detection.detect(data, media_type=media_type, filename=filename)
-    elements = []
-    for element in _elements(data, kind, encodings.declared_charset(media_type.encode()), filename, hires):
-        text = encodings.clean(element.text).strip("\n").rstrip()
-        if text.strip():
-            elements.append(Element(kind=element.kind, text=text, page=element.page, depth=element.depth))
+    try:
+        kind = detection.detect(data, media_type=media_type, filename=filename)
+        charset = encodings.declared_charset(media_type.encode())
+        elements = _cleaned(caps.within(_elements(data, kind, charset, filename, hires), filename))
+    except RecursionError:
+        raise Poison("unreadable", f"{filename!r} is nested too deeply to be read: simplify it") from None
+    except MemoryError:
+        raise Poison("parse-memory", f"{filename!r} needs more memory than a document may take: split it") from None
     if not elements:
         remedy = "; for scanned pages use the hires extra (parser=embedded://unstructured?pdf=hires)"
         raise Poison("no-text", f"{filename!r} has no text in it{remedy if kind == detection.PDF else ''}")
-    return elements
+    return kind, elements
+
+
+def _cleaned(elements: Iterable[Element]) -> list[Element]:
+    cleaned = []
+    for element in elements:
+        text = encodings.clean(element.text).strip("\n").rstrip()
+        if text.strip():
+            cleaned.append(Element(kind=element.kind, text=text, page=element.page, depth=element.depth))
+    return cleaned
 
 
 def _elements(data: bytes, kind: str, charset: str, filename: str, hires: bool) -> Iterable[Element]:
@@ -68,8 +104,10 @@ def _elements(data: bytes, kind: str, charset: str, filename: str, hires: bool) 
         from processors.backends.documents.readers import pypdf
 
         return pypdf.read(data, filename=filename)
-    if kind in (detection.TEXT, detection.CSV, detection.JSON):
+    if kind in VERBATIM:
         content = encodings.decode(data, charset=charset, filename=filename)
+        if kind != detection.JSON:  # of which most may be structure
+            caps.check_chars(len(content), filename)
         if kind == detection.CSV:
             return plain.table(content, filename)
         return plain.document(content, filename) if kind == detection.JSON else plain.text(content)
@@ -85,6 +123,24 @@ def _bind_to_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _be_the_first_to_go() -> None:
+    """Where the container runs out of memory, Linux ends this process and not the worker."""
+    score = Path("/proc/self/oom_score_adj")
+    if score.exists():
+        score.write_text("1000")
+
+
+def _resident_bytes() -> int:
+    pages = Path("/proc/self/statm")
+    return int(pages.read_text().split()[1]) * resource.getpagesize() if pages.exists() else 0
+
+
+def _limit(limit: int, value: int) -> None:
+    """Set the soft limit alone: it moves on with every document."""
+    hard = resource.getrlimit(limit)[1]
+    resource.setrlimit(limit, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
 
 
 def _receive(stream: BinaryIO) -> bytes | None:

@@ -3,9 +3,10 @@
 import io
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Final
 
-from processors.backends.documents.readers import BROKEN_INPUT
+from processors.backends.documents.readers import BROKEN_INPUT, caps
 from processors.errors import Poison
 from processors.ports import Element
 
@@ -20,7 +21,7 @@ BULLET: Final = re.compile(r"[-*\u2022\u2013]\s|\d{1,3}[.)]\s")
 
 
 def read(data: bytes, *, filename: str) -> Iterator[Element]:
-    """A PDF's paragraphs with their pages, 1-based. Poison: `encrypted`, `unreadable`."""
+    """A PDF's paragraphs with their pages, 1-based. Poison: `encrypted`, `unreadable`, `too-many-pages`."""
     from pypdf import PdfReader
     from pypdf.errors import DependencyError, PyPdfError
 
@@ -33,6 +34,7 @@ def read(data: bytes, *, filename: str) -> Iterator[Element]:
             yield Element(kind="title", text=title, page=1)
         if not reader.pages:
             raise _damaged(filename, "no page in it")
+        caps.check_pages(len(reader.pages), filename)
         for number, page in enumerate(reader.pages, start=1):
             for paragraph in paragraphs(page.extract_text()):
                 if paragraph != title:
@@ -41,6 +43,11 @@ def read(data: bytes, *, filename: str) -> Iterator[Element]:
         raise
     except (PyPdfError, DependencyError, *BROKEN_INPUT) as error:
         raise _damaged(filename, str(error)) from None
+
+
+def load() -> None:
+    """Import the library."""
+    import_module("pypdf")
 
 
 def paragraphs(page: str) -> Iterator[str]:

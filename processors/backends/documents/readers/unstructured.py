@@ -2,12 +2,12 @@
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html.parser import HTMLParser
 from importlib import import_module
 from typing import Any, Final
 
-from processors.backends.documents.readers import BROKEN_INPUT, detection, encodings, plain
+from processors.backends.documents.readers import BROKEN_INPUT, caps, detection, encodings, plain
 from processors.errors import Poison
 from processors.ports import Element, ElementKind
 
@@ -26,14 +26,17 @@ DEEPEST_TITLE: Final = 9
 
 def read(data: bytes, *, media_type: str, charset: str, filename: str) -> Iterator[Element]:
     """The document's elements. Poison: `unreadable`."""
-    partition = _partitioner(PARTITIONERS[media_type])
+    partition = load(media_type)
     # Nobody reads an element's language, and finding it takes ten times as long as all the rest.
     options: dict[str, Any] = {"languages": [""]}
     if media_type in (detection.HTML, detection.MARKDOWN):
         charset = charset or encodings.declared_charset(data)
         options["text"] = encodings.decode(data, charset=charset, filename=filename)
+        if media_type == detection.MARKDOWN:
+            caps.check_chars(len(options["text"]), filename)
     else:
         options["file"] = io.BytesIO(data)
+    lost = _loss(media_type)
     try:
         found = partition(**options)
     except Poison:
@@ -42,9 +45,16 @@ def read(data: bytes, *, media_type: str, charset: str, filename: str) -> Iterat
         raise Poison(
             "unreadable", f"{filename!r} is damaged ({type(error).__name__}: {error})"[:400] + ": save it anew"
         ) from None
+    if what := lost():
+        raise Poison("unreadable", f"{filename!r} is nested too deeply, or a text in it is too long ({what}): split it")
     if media_type == detection.EMAIL:
         yield from _letterhead(found)
-    yield from _elements(found, media_type)
+    yield from _elements(found, media_type, filename)
+
+
+def load(media_type: str) -> Any:
+    """What reads this type, with its libraries imported."""
+    return _partitioner(PARTITIONERS[media_type])
 
 
 def read_layout(data: bytes, *, filename: str) -> Iterator[Element]:
@@ -53,7 +63,7 @@ def read_layout(data: bytes, *, filename: str) -> Iterator[Element]:
         found = _partitioner("pdf")(file=io.BytesIO(data), strategy="hi_res", infer_table_structure=True)
     except BROKEN_INPUT as error:
         raise Poison("unreadable", f"{filename!r} is a damaged PDF ({error})"[:400] + ": save it anew") from None
-    yield from _elements(found, detection.PDF)
+    yield from _elements(found, detection.PDF, filename)
 
 
 def _partitioner(name: str) -> Any:
@@ -70,6 +80,21 @@ def _partitioner(name: str) -> Any:
     return getattr(import_module(f"unstructured.partition.{name}"), f"partition_{name}")
 
 
+def _loss(media_type: str) -> Callable[[], str]:
+    """Tells, after reading, why markup was left out; nothing where all was read.
+
+    The parser of HTML ends without an error where elements are nested beyond 256 levels or a text is over 10 MB.
+    """
+    if media_type not in (detection.HTML, detection.MARKDOWN, detection.EMAIL):
+        return str
+    from unstructured.partition.html.parser import html_parser
+
+    # One parser for all documents, whose log is that of its last one.
+    html_parser.feed("<p></p>")
+    html_parser.close()
+    return lambda: next((str(entry.message) for entry in html_parser.error_log if entry.level_name == "FATAL"), "")
+
+
 def _letterhead(found: Sequence[Any]) -> Iterator[Element]:
     for about in [item.metadata for item in found[:1]]:
         if about.subject:
@@ -79,7 +104,9 @@ def _letterhead(found: Sequence[Any]) -> Iterator[Element]:
             yield Element(kind="text", text="\n".join(lines))
 
 
-def _elements(found: Sequence[Any], media_type: str) -> Iterator[Element]:
+def _elements(found: Sequence[Any], media_type: str, filename: str) -> Iterator[Element]:
+    if media_type in PAGED:
+        caps.check_pages(max((item.metadata.page_number or 0 for item in found), default=0), filename)
     sheet = None
     for item in found:
         about, name = item.metadata, type(item).__name__
