@@ -89,8 +89,9 @@ class Parser(Port, Protocol):
         """The elements of a document, in reading order, at least one, none with blank text.
 
         `media_type` may be wrong or `application/octet-stream`; content signatures and `filename` decide then.
-        Poison: `empty-document`, `unsupported-media-type`, `encrypted`, `unreadable`, `no-text`, `too-large`,
-        `parse-timeout`.
+        Poison: `empty-document`, `unsupported-media-type`, `encrypted`, `unreadable`, `no-text`, `nested-archive`;
+        `too-large`, `decompression-bomb`, `too-many-pages`, `too-many-elements`, `too-much-text` by what is in it;
+        `parse-timeout`, `parse-cpu`, `parse-memory` by what reading it costs.
         """
         ...
 
@@ -237,7 +238,10 @@ class Index(Port, Protocol):
         ...
 
     async def erase(self, tenant: Tenant, document_id: DocumentId, *, up_to_version: int) -> Mapping[str, int]:
-        """Remove the chunks of all versions up to this one; how many rows went, by collection. The head stays."""
+        """Remove the chunks and the older heads of all versions up to this one; how many rows went, by collection.
+
+        Versions that were under way are removed too. The newest head stays, without title: it keeps late ones out.
+        """
         ...
 
     async def search(self, search: Search) -> Sequence[Passage]:

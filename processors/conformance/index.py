@@ -107,6 +107,8 @@ CHECKS: tuple[Check[Connected], ...] = tuple(
             versions.a_late_writer_of_an_older_version_changes_nothing,
             versions.what_an_abandoned_writer_left_under_the_same_version_stays_hidden,
             versions.a_deleted_document_is_invisible_at_once_and_for_late_older_versions,
+            versions.an_erasure_removes_what_was_under_way_and_keeps_what_came_after,
+            versions.an_erasure_never_removes_what_is_live,
             versions.rows_that_a_newer_head_replaced_cannot_be_made_live_again,
             versions.newest_tells_what_any_connection_has_flipped,
             versions.a_search_that_is_given_heads_shows_what_they_name,

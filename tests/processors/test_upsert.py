@@ -133,11 +133,25 @@ async def test_a_deletion_removes_every_version_and_counts_the_rows(index: Index
     await receipts(index, *slices(["one", "2", "three"], version=2))
     erased = await receipt(index, deleted(version=3))
     assert isinstance(erased, DocumentErased)
-    assert list(erased.removed.values()) == [5]
+    assert list(erased.removed.values()) == [5, 2]  # chunks, and the heads that named them
     assert await find(index, "one") == []
     assert await index.heads(ACME) == []
     again = await receipt(index, deleted(version=3))
     assert isinstance(again, DocumentErased)
+    assert list(again.removed.values()) == [0, 0]
+
+
+async def test_a_deletion_removes_what_is_under_way_and_what_still_comes_of_it_is_superseded(index: Index) -> None:
+    await receipts(index, *slices(["one"]))
+    events = slices(["two", "three", "four"], per_slice=1, version=2)
+    await receipts(index, *events[:2])
+    erased = await receipt(index, deleted(version=3))
+    assert isinstance(erased, DocumentErased)
+    assert list(erased.removed.values()) == [3, 1]
+    late = await receipt(index, *events)
+    assert isinstance(late, DocumentRejected)
+    assert late.code == "superseded"
+    assert (await index.count(events[0].document)).chunks == 0
 
 
 async def test_an_unknown_document_may_be_deleted_before_it_arrives(index: Index) -> None:

@@ -173,8 +173,16 @@ class MilvusIndex:
         self._unswept.add(document, moved, staleness_s=self.staleness_s)
 
     async def erase(self, tenant: Tenant, document_id: DocumentId, *, up_to_version: int) -> Mapping[str, int]:
-        rows = f"{all_rows_of(tenant, document_id, self._form)} and version <= {up_to_version}"
-        return {self.name: await self._store.delete(self._store.chunks, rows)}
+        document = document_key(tenant, document_id)
+        heads = by_document(await self._heads(among("document", [document]), None)).get(document, [])
+        if heads and DELETED < heads[0]["rows_version"] <= up_to_version < heads[0]["version"]:
+            raise Transient(f"another writer moved the head of {document_id!r} to version {heads[0]['version']}")
+        chunks = f"{all_rows_of(tenant, document_id, self._form)} and version <= {up_to_version}"
+        lost = [row["id"] for row in heads[1:] if row["version"] <= up_to_version]
+        return {
+            self._store.chunks: await self._store.delete(self._store.chunks, chunks),
+            self._store.heads: await self._store.delete(self._store.heads, among("id", lost)) if lost else 0,
+        }
 
     async def search(self, search: Search) -> Sequence[Passage]:
         if not await self._store.exists(self._store.chunks):

@@ -142,6 +142,44 @@ class Reusing(MilvusIndex):
         return {text_hash: np.ones(64, dtype=np.float32) for text_hash in text_hashes}
 
 
+class Behind(MilvusIndex):
+    """Knows of no version that another connection made visible."""
+
+    async def newest(self, tenant: Tenant, versions: Mapping[DocumentId, int]) -> Mapping[DocumentId, Head]:
+        return {}
+
+
+class Deaf(MilvusIndex):
+    async def search(self, search: Search) -> Sequence[Passage]:
+        return await super().search(replace(search, heads=()))
+
+
+class Insisting(MilvusIndex):
+    """Shows what a given head names, and nothing that came after it."""
+
+    async def search(self, search: Search) -> Sequence[Passage]:
+        given = {head.document_id: head.rows_version for head in search.heads}
+        found = await super().search(search)
+        return [each for each in found if given.get(each.document_id, each.version) == each.version]
+
+
+class Ruthless(MilvusIndex):
+    """Erases rows whoever names them."""
+
+    async def erase(self, tenant: Tenant, document_id: DocumentId, *, up_to_version: int) -> Mapping[str, int]:
+        try:
+            return await super().erase(tenant, document_id, up_to_version=up_to_version)
+        except Transient:
+            return {"all": await self._store.delete(self._store.chunks, f"version <= {up_to_version}")}
+
+
+class Timid(MilvusIndex):
+    """Erases only what a head has named."""
+
+    async def erase(self, tenant: Tenant, document_id: DocumentId, *, up_to_version: int) -> Mapping[str, int]:
+        return await super().erase(tenant, document_id, up_to_version=1)
+
+
 class Listing(MilvusIndex):
     """Chunks of all versions."""
 
@@ -187,6 +225,11 @@ async def connected(request: pytest.FixtureRequest, stack: Settings) -> AsyncIte
         (Forgetful, "the model of what is stored is known to every connection"),
         (Reusing, "vectors are those of the live version and the same model"),
         (Listing, "a new version replaces the old one"),
+        (Behind, "newest tells what any connection has flipped"),
+        (Deaf, "a search that is given heads shows what they name"),
+        (Insisting, "a search that is given a head may show a newer one"),
+        (Ruthless, "an erasure never removes what is live"),
+        (Timid, "an erasure removes what was under way and keeps what came after"),
     ],
     indirect=["connected"],
 )
