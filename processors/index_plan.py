@@ -81,6 +81,13 @@ class Change:
         now = f" is {self.current}, should be" if self.current else ""
         return f"{self.collection}: {self.what}{now} {self.wanted}"
 
+    def done(self) -> str:
+        """The same, once it was made."""
+        if self.what == "create":
+            return f"{self.collection}: created {self.wanted}"
+        before = f" was {self.current}, is now" if self.current else ""
+        return f"{self.collection}: {self.what}{before} {self.wanted}"
+
 
 @dataclass(frozen=True, slots=True)
 class IndexPlan:

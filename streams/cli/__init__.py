@@ -1,5 +1,6 @@
 """The `headwater` command: what its words are, where they live, and what its exit codes mean."""
 
+import json
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -12,7 +13,7 @@ from typing import Annotated, Protocol
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from streams.cli.problems import CommandError, describe, exit_code
+from streams.cli.problems import CommandError, describe, exit_code, record
 from streams.cli.sources import flags
 
 
@@ -73,6 +74,17 @@ class HelpFormatter(Protocol):
     def write_dl(self, rows: list[tuple[str, str]]) -> None: ...
 
 
+AS_JSON = "headwater.as_json"
+
+
+class Command(TyperCommand):
+    """Leaves a note for whoever reports its failure: whether it was called with `--json`."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer hides the wider class
+        ctx.meta[AS_JSON] = ctx.params.get("as_json", False)
+        return super().invoke(ctx)
+
+
 class LazyGroup(TyperGroup):
     """Lists its commands without importing any of them."""
 
@@ -121,6 +133,8 @@ class LazyGroup(TyperGroup):
         except (CommandError, OSError, TimeoutError) as error:
             if wants_traceback():
                 raise
+            if ctx.meta.get(AS_JSON) and (problem := record(error)):
+                typer.echo(json.dumps(problem))
             typer.echo(f"headwater: {describe(error)}", err=True)
             raise typer.Exit(exit_code(error)) from error
 
@@ -129,7 +143,7 @@ def load(name: str, entry: Lazy) -> TyperCommand:
     """The real command behind an entry of the table."""
     module, _, function = entry.target.partition(":")
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    alone.command(name)(getattr(import_module(module), function))
+    alone.command(name, cls=Command)(getattr(import_module(module), function))
     command = typer.main.get_command(alone)
     assert isinstance(command, TyperCommand)
     return command

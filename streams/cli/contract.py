@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -53,11 +54,11 @@ async def _run(url: str, port: "PortName | None", secret: str, *, quiet: bool) -
         async with opened(load_settings(), url, port, secret) as subject:
             outcomes, facts = await _examine(subject, quiet=quiet)
     except (UnknownBackend, NotGuessed) as error:
-        raise CommandError(str(error), USAGE) from error
+        raise CommandError(_here(str(error)), USAGE) from error
     except Poison as error:
-        raise CommandError(error.detail) from error
+        raise CommandError(_here(error.detail)) from error
     except Transient as error:
-        raise CommandError(error.reason, UNREACHABLE) from error
+        raise CommandError(_here(error.reason), UNREACHABLE) from error
     except ModuleNotFoundError as error:
         raise CommandError(f"the client for {url!r} is missing: {error}", USAGE) from error
     failed = sum(outcome.verdict == "failed" for outcome in outcomes)
@@ -91,7 +92,7 @@ async def _examine(subject: "Subject", *, quiet: bool) -> "tuple[list[Outcome], 
             if outcome.verdict == "failed":
                 activity.done(" " * 19, outcome.says)
             if outcome.reason:
-                activity.done(" " * 19, outcome.reason)
+                activity.done(" " * 19, _here(outcome.reason))
         activity.now("measuring single calls")
         facts = await _measured(subject, outcomes)
     return outcomes, facts
@@ -100,6 +101,17 @@ async def _examine(subject: "Subject", *, quiet: bool) -> "tuple[list[Outcome], 
 async def _measured(subject: "Subject", outcomes: "list[Outcome]") -> "Facts":
     """Only of a server that works."""
     return await subject.measured() if all(outcome.verdict == "passed" for outcome in outcomes) else {}
+
+
+def _here(message: str) -> str:
+    """The message, with what the settings that its remedy names are in this command."""
+    from streams.conformance import SECRETS
+
+    words = set(re.findall(r"\w+", message))
+    ports = [f"{port} is the URL given" for port in SECRETS if port in words]
+    keys = [f"{secret} is what --key-env names" for secret in SECRETS.values() if secret in words]
+    notes = ports + keys
+    return f"{message} (here {', '.join(notes)})" if notes else message
 
 
 def _port(name: str) -> "PortName | None":

@@ -18,32 +18,39 @@ if TYPE_CHECKING:
     from streams.composition import Backends
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
-Rows = Annotated[int, typer.Option(min=0, help="Chunks that are expected; default: the setting `index_expected`.")]
-Writers = Annotated[int, typer.Option(min=0, help="Upserting workers; default: the setting `index_expected`.")]
-Memory = Annotated[float, typer.Option(min=0, help="GiB of all query nodes for it; default: the same setting.")]
+Rows = Annotated[int | None, typer.Option(min=1, help="Chunks that are expected; default: as in `index_expected`.")]
+Writers = Annotated[int | None, typer.Option(min=1, help="Upserting workers; default: as in `index_expected`.")]
+Memory = Annotated[
+    float | None, typer.Option(min=0.1, help="GiB of all query nodes for it; default: as in `index_expected`.")
+]
 
 
 def plan(
     *,
-    rows: Rows = 0,
-    writers: Writers = 0,
-    memory_gib: Memory = 0,
+    rows: Rows = None,
+    writers: Writers = None,
+    memory_gib: Memory = None,
     dimensions: Annotated[
-        int, typer.Option(min=0, help="Of the vectors; default: those stored, or the embedder's.")
-    ] = 0,
+        int | None, typer.Option(min=1, help="Of the vectors; default: those stored, or the embedder's.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show how the collections are sized, and what `apply` would change."""
     with explained():
         planned = asyncio.run(_planned(_expected(rows, writers, memory_gib), dimensions))
-    _show(planned, as_json)
+    if as_json:
+        typer.echo(json.dumps(asdict(planned), indent=2))
+        return
+    _explain(planned)
+    for change in planned.changes:
+        typer.echo(plain(f"{change} ({_remedy(change)})"))
 
 
 def apply(
     *,
-    rows: Rows = 0,
-    writers: Writers = 0,
-    memory_gib: Memory = 0,
+    rows: Rows = None,
+    writers: Writers = None,
+    memory_gib: Memory = None,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Also copy into new collections, for what needs it.")
     ] = False,
@@ -59,12 +66,18 @@ def apply(
     hows |= {"drop"} if drop else set()
     with explained():
         planned, left = asyncio.run(_applied(_expected(rows, writers, memory_gib), hows))
-    _show(planned, as_json)
+    if as_json:
+        made = [change for change in planned.changes if change not in left]
+        typer.echo(json.dumps(asdict(planned) | {"made": list(map(asdict, made))}, indent=2))
+    else:
+        _explain(planned)
+        for change in planned.changes:
+            typer.echo(plain(f"{change} ({_remedy(change)})" if change in left else change.done()))
     if remedies := [f"{change} ({_remedy(change)})" for change in left if change.how != "drop"]:
-        raise CommandError(f"left to do: {'; '.join(remedies)}")
+        raise CommandError(f"left to do: {'; '.join(remedies)}", answered=True)
 
 
-def _expected(rows: int, writers: int, memory_gib: float) -> "Expected":
+def _expected(rows: int | None, writers: int | None, memory_gib: float | None) -> "Expected":
     usual = load_settings().index_expected
     return replace(
         usual,
@@ -74,7 +87,7 @@ def _expected(rows: int, writers: int, memory_gib: float) -> "Expected":
     )
 
 
-async def _planned(expected: "Expected", dimensions: int) -> "IndexPlan":
+async def _planned(expected: "Expected", dimensions: int | None) -> "IndexPlan":
     async with _provisioner() as (backends, provisioner):
         model, wide = ("", dimensions) if dimensions else await _vectors(backends, provisioner)
         return await provisioner.plan(expected, model=model, dimensions=wide)
@@ -115,17 +128,12 @@ async def _vectors(backends: "Backends", provisioner: "Provisioner") -> tuple[st
         await embedder.close()
 
 
-def _show(planned: "IndexPlan", as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(asdict(planned), indent=2))
-        return
+def _explain(planned: "IndexPlan") -> None:
     for line in planned.layout.arithmetic:
         typer.echo(line)
     typer.echo("")
     if not planned.changes:
         typer.echo(f"{planned.server}: the collections are as they should be")
-    for change in planned.changes:
-        typer.echo(plain(f"{change} ({_remedy(change)})"))
 
 
 def _remedy(change: "Change") -> str:

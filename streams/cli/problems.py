@@ -18,9 +18,11 @@ FAILED: ExitCode = 5
 class CommandError(Exception):
     """Ends a command with a message that says what is wrong, with which input, and what to do."""
 
-    def __init__(self, message: str, code: ExitCode = REJECTED) -> None:
+    def __init__(self, message: str, code: ExitCode = REJECTED, *, answered: bool = False) -> None:
         super().__init__(message)
         self.code = code
+        self.answered = answered
+        """Whether the command has printed its answer: with `--json`, a second object would spoil it."""
 
 
 def exit_code(error: CommandError | OSError) -> ExitCode:
@@ -34,6 +36,13 @@ def exit_code(error: CommandError | OSError) -> ExitCode:
             return TIMED_OUT
         case _:
             return REJECTED
+
+
+def record(error: CommandError | OSError) -> dict[str, object] | None:
+    """What `--json` prints in place of the answer; nothing where that was given."""
+    if isinstance(error, CommandError) and error.answered:
+        return None
+    return {"error": describe(error), "exit_code": exit_code(error)}
 
 
 def describe(error: CommandError | OSError) -> str:

@@ -144,7 +144,8 @@ def status(as_json: AsJson = False) -> None:
         else:
             pools.show(pooled)
         killed = " (its supervisor was killed)" if seen is not None and seen.phase in ("starting", "ready") else ""
-        raise CommandError(f"the local stack is not running{killed}: `headwater up` starts it", UNREACHABLE)
+        remedy = "`headwater up` starts it"
+        raise CommandError(f"the local stack is not running{killed}: {remedy}", UNREACHABLE, answered=True)
     memory, behind = all_memory(seen), lags(settings)
     if as_json:
         record = seen.model_dump(mode="json") | {

@@ -35,11 +35,12 @@ def apply(as_json: AsJson = False) -> None:
     try:
         left = provisioning.apply(load_settings(), differences)
     except provisioning.ProvisioningError as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(str(error), answered=True) from error
     if left:
         raise CommandError(
             f"left to do by hand, because Kafka cannot or would move data: {'; '.join(map(str, left))}. "
-            "Recreate these topics once they are empty, or reassign their replicas with Kafka's own tools"
+            "Recreate these topics once they are empty, or reassign their replicas with Kafka's own tools",
+            answered=True,
         )
 
 

@@ -1,5 +1,6 @@
 """`headwater contract`: the checks against real servers, what it prints, and what it leaves behind."""
 
+import asyncio
 import json
 import re
 
@@ -8,6 +9,7 @@ import pytest
 from processors.conformance import embedder, index
 from streams.local.listeners import free_ports
 from streams.settings import Settings
+from tests.servers.faults import FaultServer, answer
 from tests.streams.cli.conftest import Run
 
 
@@ -58,13 +60,23 @@ def test_a_model_that_breaks_the_contract_ends_in_exit_code_1(run: Run, monkeypa
     assert "one text in" not in result.stdout
 
 
-@pytest.mark.parametrize("url", ["openai+http://127.0.0.1:{port}/v1?model=m", "milvus+http://127.0.0.1:{port}"])
-def test_a_server_that_is_away_is_one_line_that_names_it(run: Run, url: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "setting"),
+    [("openai+http://127.0.0.1:{port}/v1?model=m", "generator"), ("milvus+http://127.0.0.1:{port}", "index")],
+)
+def test_a_server_that_is_away_is_one_line_that_names_it(run: Run, url: str, setting: str) -> None:
     [port] = free_ports(1)
     result = run("contract", url.format(port=port))
     assert result.exit_code == 3
     assert f"127.0.0.1:{port}" in result.stderr
+    assert result.stderr.endswith(f"(here {setting} is the URL given)\n")
     assert result.stdout == ""
+
+
+async def test_a_key_that_is_refused_is_that_of_the_command(run: Run) -> None:
+    async with FaultServer(answer("who are you?", 401)) as server:
+        result = await asyncio.to_thread(run, "contract", f"tei+{server.url}", "--port", "reranker")
+    assert "set reranker_key to a key that is valid (here reranker_key is what --key-env names)" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -83,8 +95,6 @@ def test_a_wrong_argument_is_one_line_with_the_remedy(run: Run, arguments: tuple
 
 
 def _collections(stack: Settings) -> list[str]:
-    import asyncio
-
     from pymilvus import AsyncMilvusClient
 
     async def listed() -> list[str]:

@@ -49,7 +49,10 @@ def test_plan_changes_nothing_and_apply_does_what_it_shows(collection: str) -> N
         assert planned.exit_code == 0
         assert "100,000 rows x 384 dimensions x 4 B = 0.14 GiB" in planned.output
         assert f"{collection}: create {collection}_v1 with 1 shards and 16 partitions by tenant" in planned.output
-    assert headwater("index", "apply").exit_code == 0
+    applied = headwater("index", "apply")
+    assert applied.exit_code == 0
+    assert f"{collection}: created {collection}_v1 with 1 shards and 16 partitions by tenant" in applied.output
+    assert "(apply)" not in applied.output
     assert "the collections are as they should be" in headwater("index", "plan").output
     assert json.loads(headwater("index", "plan", "--json").output)["changes"] == []
 
@@ -60,8 +63,14 @@ def test_a_rebuild_is_left_until_it_is_asked_for_and_its_leftover_until_it_is_dr
     result = headwater("index", "apply", "--rows", "1000")
     assert result.exit_code == 1
     assert "index is HNSW, should be FLAT (apply --rebuild)" in result.output
-    assert headwater("index", "apply", "--rows", "1000", "--rebuild").exit_code == 0
+    left = headwater("index", "apply", "--rows", "1000", "--json")
+    assert left.exit_code == 1
+    assert json.loads(left.stdout)["made"] == []
+    rebuilt = headwater("index", "apply", "--rows", "1000", "--rebuild")
+    assert rebuilt.exit_code == 0
+    assert f"{collection}: index was HNSW, is now FLAT\n" in rebuilt.output
     [leftover] = json.loads(headwater("index", "plan", "--rows", "1000", "--json").output)["changes"]
     assert (leftover["collection"], leftover["how"]) == (f"{collection}_v1", "drop")
-    assert headwater("index", "apply", "--rows", "1000", "--drop").exit_code == 0
+    dropped = json.loads(headwater("index", "apply", "--rows", "1000", "--drop", "--json").output)
+    assert dropped["made"] == [leftover]
     assert json.loads(headwater("index", "plan", "--rows", "1000", "--json").output)["changes"] == []

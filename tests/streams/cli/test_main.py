@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 import subprocess
 import sys
 from importlib import import_module
@@ -110,6 +111,35 @@ def test_no_broker_is_one_line_and_exit_code_3(shell: Shell) -> None:
     *waiting, said = result.stderr.splitlines()
     assert all(line.startswith("waiting for the answer") for line in waiting)
     assert "no Kafka broker answers at 127.0.0.1:9; start the local stack with `headwater up`" in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("topics", "plan"),
+        ("documents", "list"),
+        ("index", "apply"),
+        ("contract", "milvus+http://127.0.0.1:9"),
+        ("ask", "anything"),
+    ],
+    ids=" ".join,
+)
+def test_a_program_gets_what_keeps_a_command_from_its_answer_as_json(
+    run: Run, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("HEADWATER_INDEX", "milvus+http://127.0.0.1:9/documents")
+    result = run("--kafka", "127.0.0.1:9", *arguments, "--json")
+    said = json.loads(result.stdout)
+    assert said["exit_code"] == result.exit_code == 3
+    assert "127.0.0.1:9" in said["error"]
+    assert f"headwater: {said['error']}\n" in result.stderr
+
+
+def test_a_wrong_setting_is_json_too_and_text_without_the_flag(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADWATER_WINDOW_EVENTS", "many")
+    result = run("config", "--json")
+    assert json.loads(result.stdout)["exit_code"] == result.exit_code == 2
+    assert run("config").stdout == ""
 
 
 def test_the_debug_level_shows_the_traceback(shell: Shell) -> None:
