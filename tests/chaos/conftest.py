@@ -7,9 +7,7 @@ import pytest
 from streams.settings import Settings
 from tests.chaos.report import RESULTS, Report
 
-ENGINES: tuple[str, ...] = (
-    get_args(Settings.model_fields["engine"].annotation) if "engine" in Settings.model_fields else ("faust",)
-)
+ENGINES: tuple[str, ...] = get_args(Settings.model_fields["engine"].annotation)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 from streams.local import tether
@@ -15,6 +15,8 @@ from tests.chaos.worker import in_hand
 READY_LINE = b"worker ready"
 READY_S = 60.0
 STOP_S = 30.0
+SESSION_S = 6.0
+"""The shortest that a broker allows: how long the partitions of a dead worker stay dark."""
 STRIKE_S = 10.0
 """How long a fault waits for its victim to have something in hand."""
 LOOK_S = 0.01
@@ -23,11 +25,16 @@ LOOK_S = 0.01
 class Member:
     """A place in the fleet: one process at a time, the next one as soon as it dies, until it is retired."""
 
-    def __init__(self, name: str, settings: Settings, stages: str, folder: Path, ledger: Ledger) -> None:
+    def __init__(
+        self, name: str, settings: Settings, folder: Path, ledger: Ledger, *, stages: str, session_s: float
+    ) -> None:
         self.name = name
         self.starts = 0
+        self._session_s = session_s
         self._process: asyncio.subprocess.Process | None = None
-        self._settings = settings
+        # A static member keeps its name, and so its partitions, through a restart.
+        own = {"instance_id": f"{settings.instance_id}-{name}"} if settings.instance_id else {}
+        self._settings = settings.model_copy(update=own)
         self._stages = stages
         self._folder = folder
         self._ledger = ledger
@@ -49,6 +56,12 @@ class Member:
         return in_hand(self._journal)
 
     @property
+    def handled(self) -> Set[str]:
+        """Stage and record of everything that any process of this member has begun."""
+        journals = self._folder.glob(f"{self.name}-*.journal")
+        return {line.split(maxsplit=2)[2] for path in journals for line in path.read_text().splitlines()}
+
+    @property
     def _journal(self) -> Path:
         return self._folder / f"{self.name}-{self.starts}.journal"
 
@@ -58,9 +71,9 @@ class Member:
             while not self._said(READY_LINE):  # noqa: ASYNC110 (another process says it, in a file)
                 await asyncio.sleep(0.05)
 
-    async def kill(self) -> Fault:
+    async def kill(self, *, patience_s: float = STRIKE_S) -> Fault:
         """SIGKILL as soon as it has work in hand; what it had is the evidence. Another process follows."""
-        fault = await self._frozen("kill -9")
+        fault = await self._frozen("kill -9", patience_s)
         if self.alive:
             self._meant = True
             self._signal(signal.SIGKILL)
@@ -68,17 +81,15 @@ class Member:
 
     async def pause(self) -> Fault:
         """SIGSTOP while it has work in hand; `resume` ends it."""
-        return await self._frozen("SIGSTOP")
+        return await self._frozen("SIGSTOP", STRIKE_S)
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
-    async def leave(self) -> Fault:
-        """SIGTERM, for good: it finishes what it has in hand and goes."""
-        self._retired = True
-        held = self.in_hand
-        fault = Fault(what="SIGTERM", target=self.name, struck=bool(held), evidence=_evidence(held))
-        self._ledger.note(fault)
+    async def leave(self, *, patience_s: float = STRIKE_S) -> Fault:
+        """SIGTERM as soon as it has work in hand, for good: it finishes that and goes."""
+        fault = await self._frozen("SIGTERM", patience_s)
+        self.resume()
         await self.close()
         return fault
 
@@ -94,10 +105,10 @@ class Member:
             self._signal(signal.SIGKILL)
             await self._keeping
 
-    async def _frozen(self, what: str) -> Fault:
+    async def _frozen(self, what: str, patience_s: float) -> Fault:
         """Stop the process where it stands with work in hand, and note that; or that it never had any."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + STRIKE_S
+        until = loop.time() + patience_s
         while True:
             self._signal(signal.SIGSTOP)
             held = self.in_hand if self.alive else ()
@@ -124,7 +135,14 @@ class Member:
                 self._begins = log.tell()
                 self._process = await asyncio.create_subprocess_exec(
                     *(sys.executable, tether.__file__, str(os.getpid())),
-                    *(sys.executable, "-m", "tests.chaos.worker", str(self._journal), self._stages),
+                    *(
+                        sys.executable,
+                        "-m",
+                        "tests.chaos.worker",
+                        str(self._journal),
+                        str(self._session_s),
+                        self._stages,
+                    ),
                     stdout=log,
                     stderr=log,
                     env=os.environ | self._settings.environment,
@@ -138,7 +156,8 @@ class Member:
 class Fleet:
     """Workers of one deployment. Ends nothing but what it started."""
 
-    def __init__(self, settings: Settings, folder: Path, ledger: Ledger) -> None:
+    def __init__(self, settings: Settings, folder: Path, ledger: Ledger, *, session_s: float = SESSION_S) -> None:
+        self._session_s = session_s
         self._settings = settings
         self._folder = folder
         self._ledger = ledger
@@ -147,7 +166,8 @@ class Fleet:
 
     def join(self, *, stages: str = "") -> Member:
         """One more worker, which hosts these stages (all where none is named); `ready` says when it works."""
-        member = Member(f"worker{self._names}", self._settings, stages, self._folder, self._ledger)
+        name = f"worker{self._names}"
+        member = Member(name, self._settings, self._folder, self._ledger, stages=stages, session_s=self._session_s)
         self._names += 1
         self.members.append(member)
         return member
@@ -162,10 +182,10 @@ class Fleet:
         """Return when every member is at work."""
         await asyncio.gather(*(member.ready() for member in self.members))
 
-    async def leave(self, member: Member) -> Fault:
+    async def leave(self, member: Member, *, patience_s: float = STRIKE_S) -> Fault:
         """The member goes by SIGTERM and is not replaced."""
         self.members.remove(member)
-        return await member.leave()
+        return await member.leave(patience_s=patience_s)
 
     async def close(self) -> None:
         for member in self.members:

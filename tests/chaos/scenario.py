@@ -23,7 +23,7 @@ from streams.sender import Sender
 from streams.settings import Settings
 from tests.chaos import observer
 from tests.chaos.checker import Verdict, changed, check, repeats, unanswered
-from tests.chaos.fleet import Fleet
+from tests.chaos.fleet import SESSION_S, Fleet
 from tests.chaos.ledger import Asked, Entry, Fault, Ledger, Published
 from tests.chaos.observer import Observer
 from tests.chaos.workload import Driver, Shape, Step, planned, tenants
@@ -110,6 +110,7 @@ class Scenario(ABC):
     name: ClassVar[str]
     shape: Shape = Shape()
     workers: int = 2
+    session_s: float = SESSION_S
 
     @abstractmethod
     async def strike(self, run: Run) -> None:
@@ -120,10 +121,10 @@ class Scenario(ABC):
         return verdict
 
     def adapt(self, settings: Settings, random: Random) -> Settings:
-        """The settings of a run: by default the segmentation changes from seed to seed."""
-        return settings.model_copy(
-            update={"ingest_segments": random.choice(INGEST), "query_segments": random.choice(QUERY)}
-        )
+        """The settings of a run: by default the segmentation, and static membership, change from seed to seed."""
+        chosen = {"ingest_segments": random.choice(INGEST), "query_segments": random.choice(QUERY)}
+        static = random.random() < 0.5 and settings.engine == "confluent"
+        return settings.model_copy(update=chosen | {"instance_id": "chaos" if static else ""})
 
     async def run(self, stack: Settings, *, seed: int, engine: str, folder: Path) -> Outcome:
         """One run, from its seed, on topics and a collection of its own, which leaves only its ledger in `folder`."""
@@ -146,10 +147,8 @@ class Scenario(ABC):
         name = f"c{self.number}s{seed}x{uuid.uuid4().hex[:6]}"
         home = Path(resources.enter_context(tempfile.TemporaryDirectory(dir=stack.home, prefix=name)))
         index = f"milvus+http://127.0.0.1:{stack.local.milvus_port}/{name}"
-        chosen = {"topic_prefix": f"{name}-", "index": index, "home": home, "chunking": CHUNKING} | (
-            {"engine": engine} if "engine" in Settings.model_fields else {}
-        )
-        settings = self.adapt(stack.model_copy(update={"kafka": stack.kafka_url, **chosen}), random)
+        own = {"topic_prefix": f"{name}-", "index": index, "home": home, "chunking": CHUNKING, "engine": engine}
+        settings = self.adapt(stack.model_copy(update={"kafka": stack.kafka_url, **own}), random)
         steps = planned(self.shape, random)
         await asyncio.to_thread(provisioning.apply, settings)
         resources.push_async_callback(_clear, settings)
@@ -161,7 +160,7 @@ class Scenario(ABC):
         sender = Sender(settings)
         await sender.open(NoOpTracer())
         resources.push_async_callback(sender.close)
-        fleet = Fleet(settings, home, ledger)
+        fleet = Fleet(settings, home, ledger, session_s=self.session_s)
         resources.push_async_callback(fleet.close)
         driver = Driver(sender, settings, ledger, Random(f"{random.random()}"))
         return Run(

@@ -1,4 +1,4 @@
-"""A worker to be broken: `python -m tests.chaos.worker JOURNAL [STAGES]`, settings from the environment.
+"""A worker to be broken: `python -m tests.chaos.worker JOURNAL SESSION_S [STAGES]`, settings from the environment.
 
 It is the product's worker; only reading and embedding are simple, because models and parsers would only cost time
 here, and a journal says at every moment what it has in hand.
@@ -19,7 +19,7 @@ from processors.errors import Poison
 from processors.ports import Element, Embedder, Parser, Role, Vectors
 from streams import logs
 from streams.composition import Backends
-from streams.runtime.engines import faust
+from streams.runtime.engines import faust, reader
 from streams.runtime.traces import STAGE
 from streams.settings import Settings
 from streams.worker import serve
@@ -27,8 +27,6 @@ from tests.processors.hashed_words import HashedWords
 
 EMBED_S = 0.005
 """A model takes time, and so there is work in hand."""
-SESSION_S = 6.0
-"""The shortest that a broker allows: how long the partitions of a dead worker stay dark."""
 WHERE = ("messaging.destination.name", "messaging.destination.partition.id", "messaging.kafka.offset")
 
 
@@ -102,10 +100,11 @@ def in_hand(journal: Path) -> Sequence[str]:
     return list(open_spans.values())
 
 
-def main(journal: str, stages: str = "") -> int:
+def main(journal: str, session_s: str, stages: str = "") -> int:
     settings = Settings()
     logs.configure(settings.log_level)
-    faust.SETTINGS = {**faust.SETTINGS, "broker_session_timeout": SESSION_S, "broker_heartbeat_interval": 2.0}
+    faust.SETTINGS = {**faust.SETTINGS, "broker_session_timeout": float(session_s), "broker_heartbeat_interval": 2.0}
+    reader.DEFAULTS = {**reader.DEFAULTS, "session.timeout.ms": int(float(session_s) * 1000)}
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(Journal(Path(journal)))
     names = [name for name in stages.split(",") if name]

@@ -1,0 +1,45 @@
+"""2. Rebalance storms: workers join and leave every few seconds, by SIGTERM and by SIGKILL."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from streams.settings import Settings
+from tests.chaos.report import Report
+from tests.chaos.scenario import Run, Scenario
+from tests.chaos.workload import Shape
+
+pytestmark = pytest.mark.stack
+
+STORM_S = 12.0
+MOST = 4
+"""Workers at a time."""
+
+
+class RebalanceStorm(Scenario):
+    """A worker joins, leaves or is killed every second or two, so that partitions are on the move all the time."""
+
+    number = 2
+    name = "rebalance storm"
+    shape = Shape(over_s=STORM_S)
+
+    async def strike(self, run: Run) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + STORM_S
+        while loop.time() < until:
+            await asyncio.sleep(run.random.uniform(0.5, 2.0))
+            member = run.random.choice(run.fleet.members)
+            what = run.random.choice(("join", "leave", "kill"))
+            if what == "kill":
+                await member.kill(patience_s=1.0)
+            elif what == "leave" and len(run.fleet.members) > 1:
+                await run.fleet.leave(member, patience_s=1.0)
+            elif len(run.fleet.members) < MOST:
+                run.fleet.join()
+
+
+async def test_nothing_is_lost_while_partitions_move(
+    stack: Settings, seed: int, engine: str, tmp_path: Path, report: Report
+) -> None:
+    report.judge(await RebalanceStorm().run(stack, seed=seed, engine=engine, folder=tmp_path))
