@@ -33,6 +33,7 @@ HEADERS: Mapping[str, str] = {
     "traceparent": "W3C trace context: the span that caused the record.",
     "tracestate": "W3C trace context: what vendors add.",
     "hw-lane": "`bulk` on an import that nobody waits for document by document; carried on by stages.",
+    "hw-history": "JSON list, earlier failures of a replayed record; carried on by stages.",
     "hw-timings": "JSON object, milliseconds per stage passed; written by stages, copied to the final event.",
 }
 

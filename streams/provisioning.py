@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streams.settings import Settings
-from streams.topics import MAX_RECORD_BYTES, TOPICS
+from streams.topics import LETTERS_SETTLED, MAX_RECORD_BYTES, TOPICS
 from streams.wiring import DAY_MS
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ DEAD_LETTER_MAX_BYTES = 4 * MAX_RECORD_BYTES
 """A dead letter is the original and its reason, and may compress worse than the producer's own compression did."""
 DEAD_LETTER_RETENTION_MS = 14 * DAY_MS
 """Twice what its topic keeps: time to notice, fix and replay."""
+SETTLED_RETENTION_MS = 3 * DEAD_LETTER_RETENTION_MS
+"""What is noted about a letter must outlive it, and a broker deletes by files, of which each spans up to a week."""
 TIMEOUT_S = 30.0
 CONNECT_S = 5.0
 """A broker on the network answers in milliseconds; a person should not wait longer to learn that there is none."""
@@ -60,17 +62,20 @@ class Difference:
 
 
 def desired(settings: Settings) -> list[TopicSpec]:
-    """Every topic of the pipelines and its dead letters, with prefix and replication."""
+    """Every topic of the pipelines, its dead letters, and what is noted about them, with prefix and replication."""
     specs = []
     for topic in TOPICS:
         specs.append(_spec(settings, topic.name, topic.partitions, topic.retention_ms, MAX_RECORD_BYTES))
         if topic.dead_letters:
             specs.append(_spec(settings, topic.dead_letter_name, 1, DEAD_LETTER_RETENTION_MS, DEAD_LETTER_MAX_BYTES))
-    return specs
+    settled = _spec(settings, LETTERS_SETTLED, 1, SETTLED_RETENTION_MS, MAX_RECORD_BYTES, cleanup="compact,delete")
+    return [*specs, settled]
 
 
-def _spec(settings: Settings, name: str, partitions: int, retention_ms: int, max_bytes: int) -> TopicSpec:
-    config = {"cleanup.policy": "delete", "retention.ms": str(retention_ms), "max.message.bytes": str(max_bytes)}
+def _spec(
+    settings: Settings, name: str, partitions: int, retention_ms: int, max_bytes: int, *, cleanup: str = "delete"
+) -> TopicSpec:
+    config = {"cleanup.policy": cleanup, "retention.ms": str(retention_ms), "max.message.bytes": str(max_bytes)}
     return TopicSpec(settings.topic_prefix + name, partitions, settings.replication, config)
 
 

@@ -23,6 +23,8 @@ from streams.wiring import DAY_MS, Sink, Topic
 
 MAX_RECORD_BYTES = 4 * 1024 * 1024
 """512 KB of inline text can grow sixfold in JSON escapes; anything larger travels as a claim check."""
+LETTERS_SETTLED = "letters-settled"
+"""Which dead letters were replayed or dropped. For `headwater dlq` alone: no stage reads or writes it."""
 
 DOCUMENTS: Topic[DocumentPublished | DocumentDeleted] = Topic(
     "documents", (DocumentPublished, DocumentDeleted), "Producers publish and delete documents here."

@@ -15,6 +15,7 @@ CE_TYPE = "ce_type"
 TENANT = "ce_tenant"
 LANE = "hw-lane"
 BULK = b"bulk"
+HISTORY = "hw-history"
 TIMINGS = "hw-timings"
 TRACE = ("traceparent", "tracestate")
 
@@ -50,6 +51,11 @@ def whose(record: Record) -> Whose:
     return Whose(tenant.decode(errors="replace"), lane == BULK)
 
 
+def history_of(headers: Headers) -> bytes | None:
+    """What a replayed record went through before, as it is written."""
+    return next((value for name, value in reversed(headers) if name.lower() == HISTORY), None)
+
+
 def outgoing(
     event: Event,
     *,
@@ -59,6 +65,7 @@ def outgoing(
     trace: Mapping[str, str] | None = None,
     timings: Mapping[str, float] | None = None,
     bulk: bool = False,
+    history: bytes | None = None,
 ) -> list[tuple[str, bytes | None]]:
     """Headers for an event, built afresh: nothing of an incoming record leaks into them.
 
@@ -78,6 +85,8 @@ def outgoing(
         headers.append((TENANT, str(tenant).encode()))
     if bulk:
         headers.append((LANE, BULK))
+    if history is not None:
+        headers.append((HISTORY, history))
     headers.extend((name, trace[name].encode()) for name in TRACE if trace and name in trace)
     if timings:
         headers.append((TIMINGS, orjson.dumps({name: round(value, 3) for name, value in timings.items()})))

@@ -20,7 +20,7 @@ from schemas import (
     encode,
 )
 from streams.runtime.clock import Clock
-from streams.runtime.headers import outgoing, whose
+from streams.runtime.headers import history_of, outgoing, whose
 from streams.runtime.interrupts import query_of
 from streams.runtime.records import Broker, Outgoing, Record
 from streams.runtime.traces import carried
@@ -98,6 +98,7 @@ class Outbox:
             trace=carried(journey.context),
             timings=journey.timings,
             bulk=whose(journey.record).bulk,
+            history=history_of(journey.record.headers),
         )
         journey.written += 1
         return await self._broker.send(

@@ -133,5 +133,6 @@ def test_headers_are_those_that_the_runtime_writes() -> None:
         trace={"traceparent": "00-1-2-01", "tracestate": "a=b"},
         timings={"retrieve": 1.0},
         bulk=True,
+        history=b"[]",
     )
     assert sorted(name for name, _ in written) == sorted(asyncapi.HEADERS)

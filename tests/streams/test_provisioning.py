@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 
 from streams import provisioning
 from streams.settings import Settings
-from streams.topics import DOCUMENTS, MAX_RECORD_BYTES, TOPICS
+from streams.topics import DOCUMENTS, LETTERS_SETTLED, MAX_RECORD_BYTES, TOPICS
 
 
 @pytest.fixture
@@ -25,12 +25,15 @@ def prefixed(stack: Settings) -> Iterator[Settings]:
 
 def test_every_topic_and_its_dead_letters_are_desired() -> None:
     specs = {spec.name: spec for spec in provisioning.desired(Settings(topic_prefix="p-", replication=3))}
-    assert len(specs) == len(TOPICS) + sum(topic.dead_letters for topic in TOPICS)
+    assert len(specs) == len(TOPICS) + sum(topic.dead_letters for topic in TOPICS) + 1
     documents, dead = specs["p-documents"], specs["p-documents-dlq"]
     assert (documents.partitions, documents.replication) == (DOCUMENTS.partitions, 3)
     assert documents.config["max.message.bytes"] == str(MAX_RECORD_BYTES)
     assert int(dead.config["max.message.bytes"]) > MAX_RECORD_BYTES
     assert int(dead.config["retention.ms"]) > DOCUMENTS.retention_ms
+    settled = specs[f"p-{LETTERS_SETTLED}"]
+    assert settled.config["cleanup.policy"] == "compact,delete"
+    assert int(settled.config["retention.ms"]) > int(dead.config["retention.ms"])
 
 
 @pytest.mark.stack

@@ -13,7 +13,8 @@ from streams.local.listeners import free_ports
 from streams.settings import Settings
 from streams.topics import TOPICS
 
-EXPECTED = len(TOPICS) + sum(topic.dead_letters for topic in TOPICS)
+EXPECTED = len(TOPICS) + sum(topic.dead_letters for topic in TOPICS) + 1
+"""With what is noted about dead letters."""
 
 
 def headwater(*arguments: str) -> Result:

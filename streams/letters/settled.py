@@ -1,0 +1,52 @@
+"""Which letters are settled, and how: one small record per letter in a compacted topic."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import orjson
+
+from streams.letters.letter import DeadLetter, Place
+from streams.runtime.records import Outgoing, Record
+from streams.topics import LETTERS_SETTLED
+
+How = Literal["replayed", "dropped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What was done with a letter."""
+
+    how: How
+    at: str
+    """RFC 3339."""
+    written_ms: int
+    """The letter's timestamp."""
+
+
+def marked(letter: DeadLetter, how: How, at: datetime, prefix: str) -> Outgoing:
+    """The record that settles a letter."""
+    value = orjson.dumps({"how": how, "at": at.isoformat(), "written_ms": letter.written_ms})
+    headers = [("content-type", b"application/json")]
+    return Outgoing(topic=prefix + LETTERS_SETTLED, key=str(letter.id).encode(), value=value, headers=headers)
+
+
+def marks(records: Iterable[Record]) -> dict[Place, Mark]:
+    """The last mark of every letter; what is no mark is passed over."""
+    found: dict[Place, Mark] = {}
+    for record in records:
+        try:
+            place, said = Place.parse((record.key or b"").decode()), orjson.loads(record.value or b"")
+        except ValueError:  # of the three that may be wrong, each raises a kind of it
+            continue
+        match said:
+            case {"how": "replayed" | "dropped" as how, "at": str(at), "written_ms": int(written_ms)}:
+                found[place] = Mark(how, at, written_ms)
+    return found
+
+
+def mark_of(letter: DeadLetter, known: Mapping[Place, Mark]) -> Mark | None:
+    """What was done with this letter; None: it is open."""
+    mark = known.get(letter.id)
+    return mark if mark is not None and mark.written_ms == letter.written_ms else None
