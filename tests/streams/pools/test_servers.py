@@ -116,13 +116,13 @@ async def test_a_server_that_becomes_slow_loses_most_of_its_share(standing: list
 def taken(*servers: Tei) -> Iterator[None]:
     """Somebody else holds every permit of these servers, which answer 429 until he leaves."""
     held: dict[str, Json] = {"method": "POST", "path": "/embed", "body": {"inputs": {"$repeat": ["foxes", PERMITS]}}}
-    one: dict[str, Json] = {**held, "body": {"inputs": "hello"}}
+    metrics: dict[str, Json] = {"method": "GET", "path": "/metrics"}
     with ExitStack() as callers:
         for server in servers:
             server.slow_down(50)
             callers.enter_context(Caller(server.port)).send(request(held))
-            while tei_answers(server.port, one).status != 429:
-                pass
+            while b"te_queue_size 0" in tei_answers(server.port, metrics).body:
+                time.sleep(0.01)
         yield
         for server in servers:
             server.slow_down(1)
