@@ -180,26 +180,29 @@ class Slots:
     @asynccontextmanager
     async def held(self, size: int) -> AsyncIterator[None]:
         """Wait for a slot and hold it, for work of this size."""
-        if self._free > 0:
-            self._free -= 1
-        else:
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.put(turn, whose=WHOSE.get(), size=max(1, size))
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn.cancelled():
-                    self._waiting.take(lambda waiting: waiting is turn, served=False)
-                else:
-                    self._give()
-                raise
+        await self.acquire(size)
         try:
             yield
         finally:
-            self._give()
+            self.release()
 
-    def _give(self) -> None:
-        """Hand the slot on: nobody overtakes those who wait."""
+    async def acquire(self, size: int) -> None:
+        if self._free > 0:
+            self._free -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.put(turn, whose=WHOSE.get(), size=max(1, size))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._waiting.take(lambda waiting: waiting is turn, served=False)
+            else:
+                self.release()
+            raise
+
+    def release(self) -> None:
+        """Hand a slot on: nobody overtakes those who wait."""
         while self._waiting:
             turn = self._waiting.pop()
             if not turn.cancelled():

@@ -80,7 +80,7 @@ class DocumentParser:
             "cpu_s": self.limits.cpu_s,
             "memory_bytes": memory_bytes,
         }
-        async with self._processes.lent() as process:
+        async with self._processes.lent(len(data)) as process:
             reply = orjson.loads(await self._ask(process, orjson.dumps(request), data, filename))
             process.spoilt = reply["resident_bytes"] > GROWN_SHARE * memory_bytes
         if "code" in reply:

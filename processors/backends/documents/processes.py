@@ -9,6 +9,7 @@ from typing import Final
 
 from processors.backends.documents.readers.child import FRAME
 from processors.errors import Transient
+from processors.turns import Slots
 
 CHILD: Final = (
     "import sys; sys.path[:] = {path!r}; from processors.backends.documents.readers.child import main; main()"
@@ -90,7 +91,7 @@ class ReadingProcesses:
     """
 
     def __init__(self, count: int) -> None:
-        self._slots = asyncio.Semaphore(count)
+        self._slots = Slots(count)
         self._idle: list[ReadingProcess] = []
         self._busy: set[ReadingProcess] = set()
         self._replacing: set[asyncio.Task[None]] = set()
@@ -107,9 +108,9 @@ class ReadingProcesses:
             await process.kill()
 
     @asynccontextmanager
-    async def lent(self) -> AsyncIterator[ReadingProcess]:
-        """A process for one document. It is ended afterwards, unless whoever had it says that it is not `spoilt`."""
-        await self._slots.acquire()
+    async def lent(self, size_bytes: int) -> AsyncIterator[ReadingProcess]:
+        """A process for a document of this size; ended afterwards, unless whoever had it says it is not `spoilt`."""
+        await self._slots.acquire(size_bytes)
         spoilt = False
         try:
             process = self._idle.pop() if self._idle else await ReadingProcess.start()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from processors.backends.milvus.aliases import MilvusCollections, Model
@@ -13,10 +13,14 @@ from processors.backends.milvus.writes import GatheredWrites
 from processors.errors import Poison, Transient
 from processors.index_plan import Layout
 from processors.ports import SparseEncoder, Vectors
+from processors.turns import Slots
 
 FLUSH_ROWS = 1_024
 """Milvus Lite scans unflushed rows in Python: 1,000 of them cost a search 190 ms. A flush takes 60 ms and holds up
 reads, so a write only flushes when very many have gathered."""
+READS_AT_ONCE = 16
+LITE_READS_AT_ONCE = 2
+"""Look-ups beyond wait here, where tenants take turns, and not at the server: Lite works on one at a time."""
 WRITES_AT_ONCE = 2
 """While the server works on one, the next is encoded."""
 SETTLE_ROWS = 64
@@ -75,7 +79,8 @@ class MilvusStore:
         """All rows that match, however many: where they exceed a query, by ranges of their keys."""
         if not await self.exists(collection):
             return []
-        return await self._pages(collection, expression, fields, consistency(snapshot_s))
+        async with self._reads.held(1):
+            return await self._pages(collection, expression, fields, consistency(snapshot_s))
 
     async def search(
         self,
@@ -155,6 +160,10 @@ class MilvusStore:
             return None
         [weights] = await self._encoder.encode([text], role="query")
         return dict(weights) or None
+
+    @cached_property
+    def _reads(self) -> Slots:
+        return Slots(LITE_READS_AT_ONCE if self.client.server.is_lite else READS_AT_ONCE)
 
     async def _pages(
         self, collection: str, expression: str, fields: Sequence[str], options: Mapping[str, Any], prefix: str = ""
