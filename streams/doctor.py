@@ -2,7 +2,8 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -39,15 +40,16 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     yield broker
     if broker.ok:
         yield await asyncio.to_thread(_topics, settings)
-    backends = Backends(settings)
-    well, faults = set(), dict[str, Finding]()
-    for name, choose in _ports(backends).items():
-        finding = await _port(name, choose, _remedy(settings, name))
-        well |= {name} if finding.ok else set()
-        if not finding.ok and (first := faults.setdefault(finding.said, finding)) is not finding:
-            finding = replace(first, about=name, said=f"the same as with {first.about!r} above")
-        yield finding
-    if {"embedder", "index"} <= well:
+    backends, found = Backends(settings), dict[str, Finding]()
+    apart, by_the_embedder = _ports(settings, backends)
+    async with aclosing(_side_by_side(settings, apart)) as findings:
+        async for finding in findings:
+            yield _unless_said_above(finding, found)
+    embedder = found["embedder"]
+    for name, choose in by_the_embedder.items():  # one by one: they open and close the same embedder
+        same = replace(embedder, about=name, said=_same(embedder))
+        yield await _port(name, choose, _remedy(settings, name)) if embedder.ok else same
+    if embedder.ok and found["index"].ok:
         remedy = _remedy(settings, "embedder")
         yield await _port("vectors", lambda: Vectors(backends.embedder, backends.index, settings.index_url), remedy)
     if settings.otlp_endpoint:
@@ -103,16 +105,44 @@ def _topics(settings: Settings) -> Finding:
     return Finding(about="topics", ok=not differences, said=said, remedy=remedy)
 
 
-def _ports(backends: Backends) -> dict[str, Callable[[], Port]]:
-    return {
+Choose = Callable[[], Port]
+
+
+def _ports(settings: Settings, backends: Backends) -> tuple[Mapping[str, Choose], Mapping[str, Choose]]:
+    """Those that have a server or a model of their own, and those that work by the embedder."""
+    apart: dict[str, Choose] = {
         "parser": lambda: backends.parser,
         "object store": lambda: backends.objects,
         "embedder": lambda: backends.embedder,
         "index": lambda: backends.index,
-        "reranker": lambda: backends.reranker,
         "generative answers": lambda: backends.generators["generative"],
-        "extractive answers": lambda: backends.generators["extractive"],
     }
+    by_the_embedder: dict[str, Choose] = {"extractive answers": lambda: backends.generators["extractive"]}
+    embedded = any(instance.url.startswith("embedded:") for instance in settings.instances("reranker"))
+    (by_the_embedder if embedded else apart)["reranker"] = lambda: backends.reranker
+    return apart, by_the_embedder
+
+
+async def _side_by_side(settings: Settings, ports: Mapping[str, Choose]) -> AsyncGenerator[Finding, None]:
+    """What is found about each, in their order: one that hangs keeps no other waiting."""
+    asking = [asyncio.create_task(_port(name, choose, _remedy(settings, name))) for name, choose in ports.items()]
+    try:
+        for each in asking:
+            yield await each
+    finally:
+        for each in asking:
+            each.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+
+
+def _unless_said_above(finding: Finding, found: dict[str, Finding]) -> Finding:
+    found[finding.about] = finding
+    first = next(each for each in found.values() if each.said == finding.said)
+    return finding if finding.ok or first is finding else replace(first, about=finding.about, said=_same(first))
+
+
+def _same(first: Finding) -> str:
+    return f"the same as with {first.about!r} above"
 
 
 def _remedy(settings: Settings, name: str) -> str:
@@ -138,7 +168,7 @@ async def _port(name: str, choose: Callable[[], Port], remedy: str) -> Finding:
         remedy = "install the extra that brings it: `headwater[local]` has all of the local stack's"
         return Finding(about=name, ok=False, said=f"its client is missing: {error}", remedy=remedy)
     except TimeoutError:
-        return Finding(about=name, ok=False, said=f"no answer in {PATIENCE_S:.0f} s", remedy=remedy)
+        return Finding(about=name, ok=False, said=f"{name}: no answer in {PATIENCE_S:.0f} s", remedy=remedy)
 
 
 async def _otlp(endpoint: str) -> Finding:

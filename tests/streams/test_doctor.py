@@ -6,9 +6,11 @@ from uuid import uuid4
 import pytest
 
 from processors.backends.milvus.index import MilvusIndex
+from streams import doctor
 from streams.doctor import examine
 from streams.settings import Settings
 from tests.processors.happenings import embedded, slices
+from tests.servers.faults import HANG, FaultServer
 
 
 @pytest.mark.stack
@@ -30,6 +32,30 @@ async def test_without_a_stack_each_finding_says_what_to_do(tmp_path: Path) -> N
     assert findings["reranker"].said == "the same as with 'embedder' above"
     assert findings["reranker"].remedy == findings["embedder"].remedy
     assert "topics" not in findings
+
+
+async def test_servers_that_hang_are_waited_for_once_and_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "PATIENCE_S", 1.0)
+    async with FaultServer(HANG) as embedder, FaultServer(HANG) as generator:
+        settings = Settings(
+            home=tmp_path,
+            kafka="127.0.0.1:1",
+            index="milvus+http://127.0.0.1:1/documents",
+            embedder=f"tei+{embedder.url}",
+            generator=f"openai+{generator.url}/v1?model=m",
+        )
+        findings = {}
+        async for finding in examine(settings):
+            findings[finding.about] = finding
+            if finding.about == "embedder":
+                assert generator.requests  # it was asked meanwhile
+    assert findings["embedder"].said == "embedder: no answer in 1 s"
+    assert findings["generative answers"].said == "generative answers: no answer in 1 s"
+    for about in ("reranker", "extractive answers"):
+        assert findings[about].said == "the same as with 'embedder' above"
+    assert len(embedder.requests) == 1
 
 
 @pytest.mark.stack
