@@ -21,8 +21,8 @@ REFUSED_BY_CLIENT = frozenset({"ParamError", "DataNotMatchException", "DataTypeN
 TIME_IS_OVER = "Retry timeout"
 """All that pymilvus says after it has tried again for as long as a call may take."""
 
-_failures: ContextVar[list[Any]] = ContextVar("failures")
-"""What the attempts of the call at hand failed with."""
+_failure: ContextVar[Any] = ContextVar("failure", default=None)
+"""What the last attempt of the call at hand failed with."""
 
 
 class MilvusConnection:
@@ -55,9 +55,8 @@ class MilvusConnection:
             self.server = Server(str(await self.call("get_server_version")))
             _note_failures(self._client)
             if self.database and database is None:
-                await self.call(
-                    "has_collection", "any"
-                )  # or the first document would learn that there is no such database
+                # Or the first document would learn that there is no such database.
+                await self.call("has_collection", "any")
         except Transient as error:
             if not isinstance(error, Misdeployed) and self.uri.startswith("https:"):
                 await handshake(self.uri, self._ca_file or None)
@@ -83,27 +82,27 @@ class MilvusConnection:
         about = f"milvus at {self.uri}: {method}"
         # Whoever is busy is asked again by the runtime, which knows for how long, and not by pymilvus.
         options |= {"timeout": timeout_s, "retry_on_rate_limit": False}
-        failures = _failures.set([])
+        before = _failure.set(None)
         try:
             async with asyncio.timeout(timeout_s + 1):  # pymilvus does not count the time that connecting takes
                 return await getattr(self._client, method)(*arguments, **options)
         except self._pymilvus.MilvusException as error:
-            if isinstance(error.__cause__, grpc.RpcError):  # it only says that connecting failed, and not why
-                raise of_transport(error.__cause__, about) from error
-            if TIME_IS_OVER in error.message and (failed := _failures.get()):
-                raise of_transport(failed[-1], about) from error
+            # It only says that connecting failed, or that time is over, and not why.
+            cause = (_failure.get() if TIME_IS_OVER in error.message else None) or error.__cause__
+            if isinstance(cause, grpc.RpcError):
+                raise of_transport(cause, about) from error
             said = f"{about}: {error.message} (code {error.code})"
             raise of_server(error, said, is_input=type(error).__name__ in REFUSED_BY_CLIENT) from error
         except grpc.RpcError as error:
             raise of_transport(error, about) from error
         except TimeoutError as error:
-            if failed := _failures.get():
-                raise of_transport(failed[-1], about) from error
+            if failed := _failure.get():
+                raise of_transport(failed, about) from error
             raise Transient(f"{about}: no answer in {timeout_s:.0f} s; is it overloaded or unreachable?") from error
         except (OSError, ssl.SSLError) as error:
             raise Transient(f"{about}: {str(error) or type(error).__name__}") from error
         finally:
-            _failures.reset(failures)
+            _failure.reset(before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +114,8 @@ class _Noted:
     async def __call__(self, error: Any) -> bool:
         import grpc
 
-        failures = _failures.get(None)
-        if failures is not None and isinstance(error, grpc.RpcError):
-            failures.append(error)
+        if isinstance(error, grpc.RpcError):
+            _failure.set(error)
         return await self.tell(error)
 
 
