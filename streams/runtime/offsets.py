@@ -33,9 +33,12 @@ class Offsets:
 
     def __init__(self) -> None:
         self._prefixes: dict[Partition, _Prefix] = {}
+        self._revoked: dict[Partition, int] = {}
 
     def start(self, partition: Partition, offset: int, generation: int) -> bool:
         """Whether to process this record: false where it is stale, or in hand already."""
+        if generation <= self._revoked.get(partition, -1):
+            return False
         prefix = self._prefixes.get(partition)
         if prefix is None or generation > prefix.generation:
             prefix = self._prefixes[partition] = _Prefix(generation)
@@ -56,8 +59,10 @@ class Offsets:
             self._prefixes[partition].finish(offset)
 
     def revoke(self, partition: Partition) -> None:
-        """The partition is about to be assigned anew: nothing of it counts any more."""
-        self._prefixes.pop(partition, None)
+        """The partition is about to be assigned anew: nothing of it counts any more, nor starts in that generation."""
+        prefix = self._prefixes.pop(partition, None)
+        if prefix is not None:
+            self._revoked[partition] = prefix.generation
 
     def due(self, generation: int) -> Mapping[Partition, int]:
         """What this generation may commit: the next offset of each partition that moved since `committed` was told."""

@@ -60,3 +60,11 @@ def test_what_is_committed_is_due_no_more() -> None:
     tracker.finish(TP, 1, 1)
     tracker.committed(tracker.due(1))
     assert not tracker.due(1)
+
+
+def test_what_was_read_before_a_partition_went_does_not_start_after_it() -> None:
+    tracker = Offsets()
+    assert tracker.start(TP, 1, 1)
+    tracker.revoke(TP)
+    assert not tracker.start(TP, 2, 1)
+    assert tracker.start(TP, 1, 2)

@@ -1,7 +1,11 @@
 """What engines promise on a real broker, beyond the contract of all engines."""
 
 import asyncio
+import functools
+import signal
 import sys
+import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,8 +19,8 @@ from streams.runtime.engines.hosting import Engine
 from streams.runtime.errors import Fatal
 from streams.runtime.records import Record
 from streams.settings import Settings
-from tests.streams.runtime.engines.contract import EngineContract, Handle, until
-from tests.streams.runtime.engines.victim import EngineName, engine_of
+from tests.streams.runtime.engines.contract import PATIENCE_S, EngineContract, Handle, until
+from tests.streams.runtime.engines.victim import SESSION_S, EngineName, engine_of
 
 
 class KafkaCluster:
@@ -38,6 +42,12 @@ class KafkaCluster:
 
     async def produce(self, topic: str, key: bytes | None, value: bytes | None) -> None:
         self.producer.produce(topic, key=key, value=value)
+        self.producer.flush()
+
+    async def fill(self, topic: str, count: int, *, keys: int, size_bytes: int = 0) -> None:
+        """Numbered records under so many keys, padded to a size."""
+        for number in range(count):
+            self.producer.produce(topic, key=b"key%d" % (number % keys), value=b"%d" % number + b" " * size_bytes)
         self.producer.flush()
 
     def engine(self, group: str, topic: str, handle: Handle) -> Engine:
@@ -78,24 +88,38 @@ class KafkaCluster:
                 deleted.result()
 
 
+class Victim:
+    """A worker process that does not outlive the test, and what it wrote down."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+        self.process = process
+        self._log = log
+
+    def began(self) -> list[int]:
+        """Numbers of the records whose handling began, repeats included; of earlier victims, too."""
+        return self._said("began")
+
+    def handled(self) -> list[int]:
+        return self._said("handled")
+
+    def _said(self, what: str) -> list[int]:
+        lines = self._log.read_text().splitlines() if self._log.exists() else []
+        return [int(number) for verb, number in map(str.split, lines) if verb == what]
+
+
 @asynccontextmanager
-async def victim(cluster: KafkaCluster, group: str, topic: str, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A worker process that does not outlive the test."""
+async def victim(cluster: KafkaCluster, topic: str, log: Path, *, work_s: float = 0.01) -> AsyncIterator[Victim]:
+    """A member of the group `victims`, which is killed in the end if it still lives."""
     command = [sys.executable, "-m", "tests.streams.runtime.engines.victim"]
-    process = await asyncio.create_subprocess_exec(
-        *command, cluster.name, cluster.bootstrap, f"{cluster.run}-{group}", topic, str(log)
-    )
+    group = f"{cluster.run}-victims"
+    arguments = [cluster.name, cluster.bootstrap, group, topic, str(log), str(work_s)]
+    process = await asyncio.create_subprocess_exec(*command, *arguments)
     try:
-        yield process
+        yield Victim(process, log)
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
-
-
-def handled(log: Path) -> list[int]:
-    """What victims have handled, by number, repeats included."""
-    return [int(line.split()[1]) for line in log.read_text().splitlines()] if log.exists() else []
 
 
 class KafkaEngineContract(EngineContract):
@@ -142,12 +166,103 @@ class KafkaEngineContract(EngineContract):
 
     async def test_kill_9_midway_loses_nothing(self, cluster: KafkaCluster, tmp_path: Path) -> None:
         topic = await cluster.topic(4)
-        log = tmp_path / "done"
-        for number in range(600):
-            cluster.producer.produce(topic, key=b"key%d" % (number % 41), value=str(number).encode())
-        cluster.producer.flush()
-        async with victim(cluster, "kill", topic, log):
-            await until(lambda: len(handled(log)) > 150)
-        assert len(set(handled(log))) < 600
-        async with victim(cluster, "kill", topic, log):
-            await until(lambda: len(set(handled(log))) == 600)
+        await cluster.fill(topic, 600, keys=41)
+        async with victim(cluster, topic, tmp_path / "log") as first:
+            await until(lambda: len(first.handled()) > 150)
+        assert len(set(first.handled())) < 600
+        async with victim(cluster, topic, tmp_path / "log") as second:
+            await until(lambda: len(set(second.handled())) == 600)
+
+    async def test_sigterm_finishes_and_commits_what_was_begun(self, cluster: KafkaCluster, tmp_path: Path) -> None:
+        topic = await cluster.topic(1)
+        await cluster.fill(topic, 600, keys=41)
+        async with victim(cluster, topic, tmp_path / "log") as worker:
+            await until(lambda: len(worker.handled()) > 150)
+            worker.process.terminate()
+            assert await worker.process.wait() == 0
+        assert sorted(worker.handled()) == sorted(worker.began())
+        assert await cluster.committed("victims", topic) == len(worker.handled()) < 600
+
+    async def test_what_a_zombie_finishes_is_not_committed(self, cluster: KafkaCluster, tmp_path: Path) -> None:
+        topic = await cluster.topic(1)
+        await cluster.fill(topic, 16, keys=16)
+        let_go = asyncio.Event()
+
+        async def handle(record: Record) -> None:
+            if record.value == b"5":
+                await let_go.wait()
+
+        async with victim(cluster, topic, tmp_path / "log", work_s=4) as zombie:
+            await until(lambda: len(zombie.began()) == 16)
+            zombie.process.send_signal(signal.SIGSTOP)
+            async with cluster.worker("victims", topic, handle):
+                await until_committed(cluster, "victims", topic, 5)
+                zombie.process.send_signal(signal.SIGCONT)
+                await until(lambda: len(zombie.handled()) == 16)
+                for _ in range(10):
+                    assert await cluster.committed("victims", topic) == 5
+                    await asyncio.sleep(0.2)
+                let_go.set()
+                await until_committed(cluster, "victims", topic, 16)
+
+    async def test_work_longer_than_a_session_costs_no_membership(self, cluster: KafkaCluster) -> None:
+        """Nor does a window that stays full as long; what waits behind it comes in order, and once."""
+        topic = await cluster.topic(2)
+        await cluster.fill(topic, 400, keys=7, size_bytes=200_000)
+        seen: dict[bytes | None, list[int]] = defaultdict(list)
+        let_go = asyncio.Event()
+
+        async def handle(record: Record) -> None:
+            await let_go.wait()
+            seen[record.key].append(number_of(record))
+
+        async with cluster.worker("slow", topic, handle):
+            await asyncio.sleep(SESSION_S + 2)
+            let_go.set()
+            await until(lambda: sum(map(len, seen.values())) >= 400)
+        assert sorted(number for numbers in seen.values() for number in numbers) == list(range(400))
+        assert all(numbers == sorted(numbers) for numbers in seen.values())
+        assert await cluster.committed("slow", topic) == 400
+
+    async def test_members_that_come_and_go_repeat_what_was_in_flight_and_keep_the_order(
+        self, cluster: KafkaCluster
+    ) -> None:
+        topic = await cluster.topic(4)
+        seen: dict[bytes | None, list[int]] = defaultdict(list)
+
+        async def handle(record: Record) -> None:
+            await asyncio.sleep(0.005)
+            seen[record.key].append(number_of(record))
+
+        def handled() -> int:
+            return sum(map(len, seen.values()))
+
+        def has_handled(count: int) -> bool:
+            return handled() > count
+
+        await cluster.fill(topic, 6000, keys=97)
+        async with cluster.worker("moving", topic, handle):
+            for _ in range(2):
+                more = handled() + 300
+                async with cluster.worker("moving", topic, handle):
+                    await until(functools.partial(has_handled, more))
+            await until(lambda: len({number for numbers in seen.values() for number in numbers}) == 6000)
+        repeated = handled() - 6000
+        assert repeated <= 4 * 64, "two came and two left, each with at most a window in flight"
+        for numbers in seen.values():
+            first_times = list(dict.fromkeys(numbers))
+            assert first_times == sorted(first_times)
+        assert await cluster.committed("moving", topic) == 6000
+
+
+async def until_committed(cluster: KafkaCluster, group: str, topic: str, count: int) -> None:
+    """Wait for a commit that must come."""
+    deadline = time.monotonic() + PATIENCE_S
+    while await cluster.committed(group, topic) < count:
+        assert time.monotonic() < deadline, "it was not committed"
+        await asyncio.sleep(0.1)
+
+
+def number_of(record: Record) -> int:
+    """What `fill` counted."""
+    return int((record.value or b"-1").strip())

@@ -1,7 +1,8 @@
-"""A worker to be killed: `python -m tests.streams.runtime.engines.victim ENGINE BOOTSTRAP GROUP TOPIC LOG`."""
+"""A worker process: `python -m tests.streams.runtime.engines.victim ENGINE BOOTSTRAP GROUP TOPIC LOG WORK_S`."""
 
 import asyncio
 import os
+import signal
 import sys
 from typing import Literal
 
@@ -11,7 +12,6 @@ from streams.runtime.engines.hosting import Engine
 from streams.runtime.engines.reader import Options
 from streams.runtime.records import Record
 
-WORK_S = 0.01
 SESSION_S = 6
 """The shortest session that a broker allows, so that the next victim soon owns what this one leaves."""
 
@@ -27,19 +27,21 @@ def engine_of(name: EngineName, bootstrap: str, *, max_events: int) -> Engine:
     return FaustEngine(settings, max_events=max_events, max_bytes=1_000_000)
 
 
-async def main(name: EngineName, bootstrap: str, group: str, topic: str, path: str) -> None:
-    """Write down the partition and value of every record, after it was handled."""
+async def main(engine: Engine, group: str, topic: str, path: str, work_s: str) -> None:
+    """Write down every record, before and after it was handled, until SIGTERM."""
     log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    engine = engine_of(name, bootstrap, max_events=16)
 
     async def handle(record: Record) -> None:
-        await asyncio.sleep(WORK_S)
-        os.write(log, b"%d %s\n" % (record.partition, record.value))
+        os.write(log, b"began %s\n" % record.value)
+        await asyncio.sleep(float(work_s))
+        os.write(log, b"handled %s\n" % record.value)
 
     engine.host(group, topic, handle)
-    await engine.run(asyncio.Event(), on_ready=lambda: None)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await engine.run(stop, on_ready=lambda: None)
 
 
 if __name__ == "__main__":
-    _, engine, *rest = sys.argv
-    asyncio.run(main("confluent" if engine == "confluent" else "faust", *rest))
+    _, name, bootstrap, *rest = sys.argv
+    asyncio.run(main(engine_of("confluent" if name == "confluent" else "faust", bootstrap, max_events=16), *rest))
