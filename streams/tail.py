@@ -20,6 +20,8 @@ POLL_S = 0.05
 """How long a stop may take to be noticed; records arrive at once."""
 UNSETTLED = frozenset((KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE))
 
+AWAY = frozenset((KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE))
+
 
 class BrokerUnreachable(ConnectionError):
     """No Kafka broker answers at the address that the settings name."""
@@ -121,7 +123,7 @@ class Tail:
                 while not self._stopping.is_set():
                     self._poll(consumer, loop)
         except (KafkaException, ConnectionError) as error:
-            loop.call_soon_threadsafe(settle, (), self._translated(error))
+            loop.call_soon_threadsafe(settle, (), translated(error, self._address))
         finally:
             loop.call_soon_threadsafe(self._ended.set)
 
@@ -154,12 +156,9 @@ class Tail:
         if arrived and self._deliver is not None:
             loop.call_soon_threadsafe(self._deliver, arrived)
 
-    def _translated(self, error: Exception) -> Exception:
-        if isinstance(error, KafkaException) and error.args[0].code() in (
-            KafkaError._TRANSPORT,
-            KafkaError._TIMED_OUT,
-            KafkaError._ALL_BROKERS_DOWN,
-            KafkaError._RESOLVE,
-        ):
-            return BrokerUnreachable(self._address)
-        return error
+
+def translated(error: Exception, address: str) -> Exception:
+    """BrokerUnreachable for the errors that mean it; any other as it is."""
+    if isinstance(error, KafkaException) and error.args[0].code() in AWAY:
+        return BrokerUnreachable(address)
+    return error

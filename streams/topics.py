@@ -23,6 +23,8 @@ from streams.wiring import DAY_MS, Sink, Topic
 
 MAX_RECORD_BYTES = 4 * 1024 * 1024
 """512 KB of inline text can grow sixfold in JSON escapes; anything larger travels as a claim check."""
+MAX_PRODUCED_BYTES = 16 * MAX_RECORD_BYTES
+"""Before compression, which is not what the broker's limit counts: a dead letter is as large as its original."""
 LETTERS_SETTLED = "letters-settled"
 """Which dead letters were replayed or dropped. For `headwater dlq` alone: no stage reads or writes it."""
 

@@ -32,7 +32,7 @@ from streams.runtime.work import Work
 from streams.settings import Settings
 from streams.sweeping import keep_sweeping
 from streams.tail import Tail
-from streams.topics import CANCELLATIONS, MAX_RECORD_BYTES
+from streams.topics import CANCELLATIONS, MAX_PRODUCED_BYTES, MAX_RECORD_BYTES
 from streams.traced import TracedPorts
 from streams.truncation import Truncations
 
@@ -201,10 +201,6 @@ class Worker:
     def _ready(self) -> None:
         stages = [stage.name for segment in self._segments for stage in segment.stages]
         log.info("worker ready", extra={"stages": stages})
-
-
-MAX_PRODUCED_BYTES = 16 * MAX_RECORD_BYTES
-"""Before compression, which is not what the broker's limit counts: a dead letter is as large as its original."""
 
 
 def _hosted(settings: Settings, stages: Sequence[str], ports: Ports) -> tuple[Segment, ...]:

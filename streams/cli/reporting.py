@@ -31,6 +31,15 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def ago(seconds: float) -> str:
+    """`90 s`, `3 h`: how long something is past, in one unit."""
+    whole = max(0, int(seconds))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if whole >= 2 * size:
+            return f"{whole // size} {unit}"
+    return f"{whole} s"
+
+
 def dim(text: str) -> str:
     """`text` in the background, where colours are wanted."""
     return typer.style(text, dim=True) if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else text

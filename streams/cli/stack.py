@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.problems import FAILED, UNREACHABLE, CommandError
+from streams.cli.reporting import ago
 from streams.cli.sources import flags, load_settings
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _join(settings: "Settings", workers: bool) -> None:
     if failed:
         raise CommandError(f"already running, but without {', '.join(failed)}: `headwater down` and `headwater up`")
     without = "" if seen.workers or not workers else " without workers (for those: `headwater down`, `headwater up`)"
-    typer.echo(f"already running{without} for {_ago(seen.started)} (supervisor pid {seen.pid})")
+    typer.echo(f"already running{without} for {ago(time.time() - seen.started)} (supervisor pid {seen.pid})")
     if others := [name for name, mark in state.marks(settings).items() if seen.settings.get(name, mark) != mark]:
         typer.echo(
             f"it was started with another {', '.join(others)}: `headwater down` and `headwater up` bring in yours"
@@ -192,15 +193,7 @@ def _row(part: "PartState", memory: int) -> list[str]:
         f"[{colour}]{part.phase}[/]" if colour else part.phase,
         str(part.pid or ""),
         str(part.port or ""),
-        _ago(part.since),
+        ago(time.time() - part.since),
         f"{memory / 1e6:.0f}" if memory else "",
         str(part.restarts),
     ]
-
-
-def _ago(then: float) -> str:
-    seconds = max(0, int(time.time() - then))
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"

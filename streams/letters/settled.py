@@ -1,6 +1,7 @@
 """Which letters are settled, and how: one small record per letter in a compacted topic."""
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -8,7 +9,8 @@ from typing import Literal
 import orjson
 
 from streams.letters.letter import DeadLetter, Place
-from streams.runtime.records import Outgoing, Record
+from streams.runtime.clock import Clock
+from streams.runtime.records import Broker, Outgoing, Record
 from streams.topics import LETTERS_SETTLED
 
 How = Literal["replayed", "dropped"]
@@ -25,8 +27,13 @@ class Mark:
     """The letter's timestamp."""
 
 
-def marked(letter: DeadLetter, how: How, at: datetime, prefix: str) -> Outgoing:
-    """The record that settles a letter."""
+async def settle(broker: Broker, letters: Sequence[DeadLetter], how: How, *, clock: Clock, prefix: str) -> None:
+    """Note, for good, what was done with these letters. Raises ConnectionError and Poison, as the broker does."""
+    at = clock.now()
+    await asyncio.gather(*[await broker.send(_marked(letter, how, at, prefix)) for letter in letters])
+
+
+def _marked(letter: DeadLetter, how: How, at: datetime, prefix: str) -> Outgoing:
     value = orjson.dumps({"how": how, "at": at.isoformat(), "written_ms": letter.written_ms})
     headers = [("content-type", b"application/json")]
     return Outgoing(topic=prefix + LETTERS_SETTLED, key=str(letter.id).encode(), value=value, headers=headers)
