@@ -44,9 +44,9 @@ class KafkaCluster:
         self.producer.produce(topic, key=key, value=value)
         self.producer.flush()
 
-    async def fill(self, topic: str, count: int, *, keys: int, size_bytes: int = 0) -> None:
+    async def fill(self, topic: str, count: int, *, keys: int, size_bytes: int = 0, start: int = 0) -> None:
         """Numbered records under so many keys, padded to a size."""
-        for number in range(count):
+        for number in range(start, start + count):
             self.producer.produce(topic, key=b"key%d" % (number % keys), value=b"%d" % number + b" " * size_bytes)
         self.producer.flush()
 
@@ -60,17 +60,8 @@ class KafkaCluster:
         self, group: str, topic: str, handle: Handle, *, member: int = 0, of: int = 1
     ) -> AsyncIterator[None]:
         del member, of  # the broker shares the partitions out
-        engine = self.engine(group, topic, handle)
-        stop, ready = asyncio.Event(), asyncio.Event()
-        running = asyncio.create_task(engine.run(stop, on_ready=ready.set))
-        waiting = asyncio.create_task(ready.wait())
-        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        try:
+        async with running(self.engine(group, topic, handle)):
             yield
-        finally:
-            stop.set()
-            await running
 
     async def committed(self, group: str, topic: str) -> int:
         return await asyncio.to_thread(self._committed, f"{self.run}-{group}", topic)
@@ -86,6 +77,21 @@ class KafkaCluster:
         if self.topics:
             for deleted in self.admin.delete_topics(self.topics).values():
                 deleted.result()
+
+
+@asynccontextmanager
+async def running(engine: Engine) -> AsyncIterator[None]:
+    """The engine at work, from ready to drained."""
+    stop, ready = asyncio.Event(), asyncio.Event()
+    run = asyncio.create_task(engine.run(stop, on_ready=ready.set))
+    waiting = asyncio.create_task(ready.wait())
+    await asyncio.wait({run, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    try:
+        yield
+    finally:
+        stop.set()
+        await run
 
 
 class Victim:
