@@ -8,13 +8,15 @@ import signal
 import struct
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import orjson
 
-from processors.backends.documents.readers import caps, detection, encodings, plain
+from processors.backends.documents.readers import caps, detection, encodings, mail, plain
 from processors.errors import Poison
 from processors.ports import Element
 
@@ -77,9 +79,8 @@ def read(data: bytes, media_type: str, filename: str, hires: bool = False) -> tu
     if not data.strip(b"\0 \t\r\n"):
         raise Poison("empty-document", f"{filename!r} is empty: publish it again with content, or delete it")
     try:
-        kind = detection.detect(data, media_type=media_type, filename=filename)
-        charset = encodings.declared_charset(media_type.encode())
-        elements = _cleaned(caps.within(_elements(data, kind, charset, filename, hires), filename))
+        kind, found = _recognised(data, media_type, filename, hires)
+        elements = _cleaned(caps.within(found, filename))
     except RecursionError:
         raise Poison("unreadable", f"{filename!r} is nested too deeply to be read: simplify it") from None
     except MemoryError:
@@ -99,6 +100,15 @@ def _cleaned(elements: Iterable[Element]) -> list[Element]:
     return cleaned
 
 
+def _recognised(
+    data: bytes, media_type: str, filename: str, hires: bool, depth: int = 0
+) -> tuple[str, Iterable[Element]]:
+    kind = detection.detect(data, media_type=media_type, filename=filename)
+    charset = encodings.declared_charset(media_type.encode())
+    elements = _elements(data, kind, charset, filename, hires)
+    return kind, chain(elements, _attached(data, filename, hires, depth)) if kind == detection.EMAIL else elements
+
+
 def _elements(data: bytes, kind: str, charset: str, filename: str, hires: bool) -> Iterable[Element]:
     if kind == detection.PDF and not hires:
         from processors.backends.documents.readers import pypdf
@@ -116,6 +126,20 @@ def _elements(data: bytes, kind: str, charset: str, filename: str, hires: bool) 
     if kind == detection.PDF:
         return unstructured.read_layout(data, filename=filename)
     return unstructured.read(data, media_type=kind, charset=charset, filename=filename)
+
+
+def _attached(data: bytes, filename: str, hires: bool, depth: int) -> Iterator[Element]:
+    """What stands in a mail's attachments, each under the same checks as a document of its own."""
+    for name, media_type, content in mail.attachments(data, filename):
+        where = f"{filename}: {name}"
+        if depth == mail.MAX_DEPTH:
+            raise Poison("unreadable", f"{where!r} is a mail within {depth} others, which is too deep: send it alone")
+        try:
+            _, elements = _recognised(content, media_type, where, hires, depth + 1)
+            yield from (replace(element, page=None) for element in elements)
+        except Poison as poison:
+            if poison.code not in mail.NOT_READ:
+                raise
 
 
 def _bind_to_parent() -> None:

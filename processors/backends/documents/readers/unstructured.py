@@ -36,6 +36,8 @@ def read(data: bytes, *, media_type: str, charset: str, filename: str) -> Iterat
             caps.check_chars(len(options["text"]), filename)
     else:
         options["file"] = io.BytesIO(data)
+    if media_type == detection.EMAIL:
+        options["process_attachments"] = False  # it would open them unseen
     lost = _loss(media_type)
     try:
         found = partition(**options)
