@@ -7,8 +7,8 @@ import sys
 SLOTS = 4
 """Questions answered at once; more wait in the server's queue."""
 PROMPT_STEP = 16
-"""Tokens of a prompt read at a time: a withdrawn question is dropped within two steps, which take 0.3 s of one core. With
-64 they take 1.2 s, for a tenth less computing in all."""
+"""Tokens of a prompt read at a time: a withdrawn question is dropped within two steps, which take 0.3 s of one core.
+With 64 they take 1.2 s, for a tenth less computing in all."""
 CONTEXT_PER_SLOT = 4096
 """Tokens; a prompt of five 1,200-character passages takes about 1,700."""
 
