@@ -25,8 +25,10 @@ OPTIONS = {"evidence_bytes": 1_600, "max_tokens": 128}
 """About 400 tokens of English in, and about 100 words out."""
 NEUTRAL = "Say yes."
 """Tells a model that fails from a prompt that makes it fail."""
-AGAIN_AFTER_S = (0.1, 0.5, 0.0)
-"""Upper bounds of the waits after each failure: three of them, with a neutral prompt's success in between."""
+TRIES = 3
+"""Of a prompt at which the model fails, each followed by a neutral one that it takes."""
+AGAIN_AFTER_S = 0.3
+"""Upper bound of the wait before the next."""
 STOP_TIMEOUT_S = 5.0
 """Whoever left waits for no server that hangs; one that works answers at once."""
 
@@ -102,9 +104,9 @@ class TritonGenerator:
 
         Once proves nothing: an engine may have failed under what it generated beside it.
         """
-        failed: ModelFailed | None = None
+        failures: list[ModelFailed] = []
         said = False
-        for wait_s in AGAIN_AFTER_S:
+        while len(failures) < TRIES:
             again = said  # what was said once is not said twice: whether the model fails again is all that counts
             try:
                 async with aclosing(self._stream(prompt)) as fragments:
@@ -115,15 +117,15 @@ class TritonGenerator:
             except ModelFailed as error:
                 if error.too_long:
                     raise
-                failed = error
+                failures.append(error)
+                await self._works()
+                await asyncio.sleep(random.uniform(0, AGAIN_AFTER_S))  # noqa: S311 - any moment will do
             else:
-                if again and failed is not None:
-                    raise failed
+                if again:
+                    raise failures[-1]
                 return
-            await self._works()
-            await asyncio.sleep(random.uniform(0, wait_s))  # noqa: S311 - any moment will do
-        problem = failed.reason if failed is not None else ""
-        raise Poison("model-failed", f"{problem}; it takes other prompts, and never this one: ask in other words")
+        problem = f"{failures[-1].reason}; it takes other prompts, and never this one"
+        raise Poison("model-failed", f"{problem}: ask in other words")
 
     async def _works(self) -> None:
         """Raise Transient where the model fails whatever it is asked."""
