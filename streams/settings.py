@@ -116,6 +116,11 @@ class Settings(BaseSettings):
     window_events: int = 64
     """Events in flight per segment and worker."""
     window_bytes: int = 32 * 1024 * 1024
+    read_ahead_bytes: Annotated[int, Field(ge=0)] = 0
+    """Read ahead of the window per segment and worker, so that tenants take turns and nobody waits behind another's
+    import. 0: 128 MiB, or the segments' share of an eighth of the container's memory where that is less."""
+    max_waiting: Annotated[int, Field(ge=1)] = 256
+    """Questions that wait for the window per segment and worker; one beyond fails at once, with a time to ask again."""
 
     parser: str = "embedded://unstructured"
     objects: str = ""

@@ -19,9 +19,11 @@ from streams.composition import Backends
 from streams.engines import engine_of
 from streams.pipelines import Ports, ingest, query
 from streams.runtime.clock import SystemClock
+from streams.runtime.crowd import Crowd
 from streams.runtime.errors import Fatal
 from streams.runtime.handler import Handler
 from streams.runtime.headers import Incoming
+from streams.runtime.intake import Intake
 from streams.runtime.interrupts import Cancelled, Interrupts
 from streams.runtime.outbox import Outbox
 from streams.runtime.producer import KafkaBroker
@@ -60,11 +62,12 @@ class Worker:
         self._clock = SystemClock()
         self._retry = Retry()
         self._cancelled = Cancelled(self._clock)
+        self._questions: list[Intake] = []
         self._broker = KafkaBroker(settings.kafka_config, max_record_bytes=MAX_PRODUCED_BYTES)
         try:
             self._ports = TracedPorts(ports or Backends(settings), tracer, content=settings.trace_content)
             self._segments = _hosted(settings, stages, self._ports)
-            self._engine = engine_of(settings)
+            self._engine = engine_of(settings, groups=len(self._segments))
         except ValueError as error:
             raise ConfigError(str(error)) from error
         except Poison as error:
@@ -81,8 +84,11 @@ class Worker:
     def _host(self) -> None:
         try:
             for segment in self._segments:
-                topic = self._settings.topic_prefix + segment.source.name
-                self._engine.host(segment.group(self._settings.topic_prefix), topic, self._handler(segment))
+                topic, handler = self._settings.topic_prefix + segment.source.name, self._handler(segment)
+                asks = segment.pipeline.name == "query"
+                crowd = Crowd(handler, self._settings.max_waiting, self._clock) if asks else None
+                intake = self._engine.host(segment.group(self._settings.topic_prefix), topic, handler, crowd=crowd)
+                self._questions += [intake] if asks else []
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
@@ -197,6 +203,8 @@ class Worker:
                 log.warning("unreadable cancellation", extra={"offset": record.offset, "reason": str(error)})
             else:
                 self._cancelled.add(event.query_id)
+                for intake in self._questions:
+                    intake.hurry(event.query_id.encode())
 
     def _ready(self) -> None:
         stages = [stage.name for segment in self._segments for stage in segment.stages]

@@ -1,9 +1,10 @@
 """What becomes of a record, and of an error: the table of the architecture, row by row."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from opentelemetry.trace import Span, Tracer
 
@@ -13,8 +14,8 @@ from streams.runtime.breaker import Breaker
 from streams.runtime.clock import Clock
 from streams.runtime.deadletters import MAX_DETAIL_CHARS, Letter, put_aside
 from streams.runtime.errors import Fatal
-from streams.runtime.headers import Incoming, outgoing, whose
-from streams.runtime.interrupts import Interrupted
+from streams.runtime.headers import Incoming, history_of, outgoing, whose
+from streams.runtime.interrupts import OVERLOADED, Interrupted, query_of
 from streams.runtime.outbox import Journey, Outbox
 from streams.runtime.records import Broker, Headers, Record
 from streams.runtime.segments import Segment
@@ -23,6 +24,8 @@ from streams.runtime.work import Work, settle
 from streams.wiring import Stage
 
 log = logging.getLogger("headwater.runtime")
+
+CROWDED = "so many questions wait that this one would wait longer than is worth while: ask again a little later"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,38 @@ class Handler:
     breaker: Breaker = field(default_factory=Breaker)
 
     async def __call__(self, record: Record) -> None:
+        await self._begin(record, self._first)
+
+    async def refuse(self, record: Record, *, retry_after_s: float) -> None:
+        """Tell whoever asks, without any work, when asking again is worth while."""
+
+        async def tell(event: Event, journey: Journey, wait_ms: float) -> None:
+            stage = self.segment.stages[0]
+            with self._span(stage, journey, wait_ms) as span:
+                describe(span, event)
+                journey.context = inside(span)
+                try:
+                    async with self.work.interrupts.guard(event):
+                        raise Interrupted(OVERLOADED, CROWDED, retry_after_s=retry_after_s)
+                except Interrupted as interrupt:
+                    conclude(span, interrupt.code, interrupt.detail)
+                    await self._tell(stage, event, journey, interrupt)
+
+        await self._begin(record, tell)
+
+    def deadline(self, record: Record) -> datetime | None:
+        """Of the question that a record carries."""
+        try:
+            event = decode(record.value, Incoming.of(record.headers).ce_type, self.segment.source.events)
+        except SchemaError:
+            return None
+        query = query_of(event)
+        return query.deadline if query else None
+
+    async def _first(self, event: Event, journey: Journey, wait_ms: float) -> None:
+        await self._pass(0, event, journey, wait_ms)
+
+    async def _begin(self, record: Record, go_on: Callable[[Event, Journey, float], Awaitable[None]]) -> None:
         headers = Incoming.of(record.headers)
         stage = self.segment.stages[0]
         since_ms = self.clock.now().timestamp() * 1000 - record.timestamp_ms
@@ -55,7 +90,7 @@ class Handler:
                 await self._put_aside(stage, None, journey, span, Poison("schema", str(error)))
             self.breaker.works()
             return
-        await self._pass(0, event, journey, wait_ms)
+        await go_on(event, journey, wait_ms)
 
     async def _pass(self, depth: int, event: Event, journey: Journey, wait_ms: float | None) -> None:
         stage = self.segment.stages[depth]
@@ -130,6 +165,7 @@ class Handler:
             trace=carried(journey.context),
             timings=journey.timings,
             bulk=whose(journey.record).bulk,
+            history=history_of(journey.record.headers),
         )
 
     async def _tell(self, stage: Stage, event: Event, journey: Journey, reason: Poison | Interrupted) -> None:

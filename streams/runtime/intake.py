@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Hashable
 
 from processors.memory import limit_bytes
 from processors.turns import WHOSE, Turns
+from streams.runtime.crowd import Crowd
 from streams.runtime.headers import whose
 from streams.runtime.lanes import Lanes
 from streams.runtime.offsets import Offsets, Partition
@@ -12,10 +13,10 @@ from streams.runtime.records import Record
 
 Handle = Callable[[Record], Awaitable[None]]
 
-RECORD_BYTES = 2048
+RECORD_BYTES = 2_400
 """What a record in hand takes beside its key and value: headers, objects, its place in the queues."""
-MAX_AHEAD_BYTES = 256 * 2**20
-"""More would be read again, and done again, after a crash."""
+AHEAD_BYTES = 128 * 2**20
+"""Read ahead in each consumer group, where memory allows: more than 10,000 records of small documents."""
 
 
 class Intake:
@@ -32,24 +33,30 @@ class Intake:
         max_bytes: int,
         on_error: Callable[[BaseException], None],
         on_finish: Callable[[], None] = lambda: None,
-        ahead_bytes: int = 32 * 2**20,
+        ahead_bytes: int = AHEAD_BYTES,
+        crowd: Crowd | None = None,
     ) -> None:
         """`on_error` is told what a handler raised, `on_finish` that a record is finished.
 
-        `max_events` and `max_bytes` bound the window, `ahead_bytes` what waits for it.
+        `max_events` and `max_bytes` bound the window, `ahead_bytes` what waits for it; of questions, `crowd` does so.
         """
         self._handle = handle
         self._on_finish = on_finish
         self._ahead_bytes = ahead_bytes
+        self._crowd = crowd
         self._waiting: Turns[tuple[Record, int]] = Turns()
         self._room = asyncio.Event()
         self._closed = False
         self.offsets = Offsets()
-        self.lanes = Lanes(max_events=max_events, max_bytes=max_bytes, on_error=on_error, on_room=self._fill)
+        self._lanes = Lanes(max_events=max_events, max_bytes=max_bytes, on_error=on_error, on_room=self._served)
+        # For questions that need no work: they are refused, late or withdrawn.
+        self._aside = Lanes(max_events=max_events, max_bytes=max_bytes, on_error=on_error, on_room=self._fill)
 
     @property
     def is_full(self) -> bool:
         """Whether engines should read no further: one that polls in batches may hand in a whole one beyond."""
+        if not self._aside.has_room(0):
+            return True
         # A record that takes long holds up the offsets behind it, which are remembered although their work is done.
         remembered_bytes = RECORD_BYTES * self.offsets.in_flight()
         return max(self._waiting.size, remembered_bytes) >= self._ahead_bytes
@@ -72,12 +79,21 @@ class Intake:
         size_bytes = RECORD_BYTES + record.size_bytes
         self._waiting.put((record, generation), whose=whose(record), size=size_bytes, key=_key(record))
         self._fill()
+        if self._crowd and self._waiting:
+            self._queue(record, self._crowd)
 
     def revoke(self, partition: Partition) -> None:
         """The partition is about to be assigned anew: what waits of it is somebody else's work."""
         self.offsets.revoke(partition)
         self._waiting.take(lambda waiting: (waiting[0].topic, waiting[0].partition) == partition, served=False)
         self._fill()
+
+    def hurry(self, key: bytes) -> None:
+        """Questions of this key that wait are late or withdrawn: they are answered without waiting for their turn."""
+        if self._closed:
+            return
+        for record, generation in self._waiting.take(lambda waiting: waiting[0].key == key, served=False):
+            self._aside.enter(key, record.size_bytes, self._work(record, generation, self._handle))
 
     def close(self) -> None:
         """Start nothing more; what waits is given up, uncommitted."""
@@ -86,28 +102,48 @@ class Intake:
 
     async def drain(self) -> None:
         """Wait until nothing is in hand but, where the intake is closed, what waits."""
-        await self.lanes.drain()
+        await self._lanes.drain()
+        await self._aside.drain()
 
     async def cancel(self) -> None:
         """Give up everything where it stands."""
         self.close()
-        await self.lanes.cancel()
+        await self._lanes.cancel()
+        await self._aside.cancel()
+
+    def _queue(self, record: Record, crowd: Crowd) -> None:
+        left_s = crowd.left_s(record)
+        if left_s is not None and record.key is not None:
+            asyncio.get_running_loop().call_later(left_s, self.hurry, record.key)
+        if len(self._waiting) > crowd.max_waiting:
+            excess, generation = self._waiting.excess()
+            retry_after_s = crowd.retry_after_s(len(self._waiting))
+
+            async def refuse(record: Record) -> None:
+                await crowd.questions.refuse(record, retry_after_s=retry_after_s)
+
+            self._aside.enter(_key(excess), excess.size_bytes, self._work(excess, generation, refuse))
+
+    def _served(self) -> None:
+        if self._crowd:
+            self._crowd.served(len(self._waiting))
+        self._fill()
 
     def _fill(self) -> None:
-        while not self._closed and self._waiting and self.lanes.has_room(self._waiting.first()[0].size_bytes):
+        while not self._closed and self._waiting and self._lanes.has_room(self._waiting.first()[0].size_bytes):
             record, generation = self._waiting.pop()
-            self.lanes.enter(_key(record), record.size_bytes, self._work(record, generation))
+            self._lanes.enter(_key(record), record.size_bytes, self._work(record, generation, self._handle))
         if not self.is_full:
             self._room.set()
 
-    def _work(self, record: Record, generation: int) -> Callable[[], Awaitable[None]]:
+    def _work(self, record: Record, generation: int, handle: Handle) -> Callable[[], Awaitable[None]]:
         partition = (record.topic, record.partition)
 
         async def work() -> None:
             # While it waited the partition may have gone to another worker, which does this work now.
             if self.offsets.owns(partition, generation):
                 WHOSE.set(whose(record))
-                await self._handle(record)
+                await handle(record)
                 self.offsets.finish(partition, record.offset, generation)
                 self._on_finish()
 
@@ -116,7 +152,7 @@ class Intake:
 
 def ahead_bytes(groups: int) -> int:
     """What each of so many consumer groups may read ahead: together an eighth of the container's memory."""
-    return min(MAX_AHEAD_BYTES, limit_bytes() // 8 // max(1, groups))
+    return min(AHEAD_BYTES, limit_bytes() // 8 // max(1, groups))
 
 
 def _key(record: Record) -> Hashable:

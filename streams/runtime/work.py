@@ -72,9 +72,7 @@ class Work:
             for delivery in deliveries:
                 await settle(delivery, stage.sink)
         if not answered and not (outputs or _may_be_silent(event)):
-            raise Poison(
-                "no-output", f"stage {stage.name!r} ended without a word: report it with the dead letter"
-            )
+            raise Poison("no-output", f"stage {stage.name!r} ended without a word: report it with the dead letter")
         return [] if last else outputs
 
 

@@ -8,7 +8,7 @@ from confluent_kafka import Message
 
 from streams.runtime.engines.hosting import Engine, Group, OnError
 from streams.runtime.engines.reader import Options, Reader
-from streams.runtime.intake import Intake
+from streams.runtime.intake import AHEAD_BYTES, Intake
 from streams.runtime.messages import record as _record
 from streams.runtime.offsets import Partition
 
@@ -97,8 +97,8 @@ class _Group(Group):
 class ConfluentEngine(Engine):
     """Reads topics by librdkafka, whose properties are the options."""
 
-    def __init__(self, options: Options, *, max_events: int, max_bytes: int) -> None:
-        super().__init__(max_events=max_events, max_bytes=max_bytes)
+    def __init__(self, options: Options, *, max_events: int, max_bytes: int, ahead_bytes: int = AHEAD_BYTES) -> None:
+        super().__init__(max_events=max_events, max_bytes=max_bytes, ahead_bytes=ahead_bytes)
         self._options = options
 
     def group(self, name: str, topic: str, intake: Intake, on_error: OnError) -> Group:

@@ -12,7 +12,7 @@ from faust.types.core import HeadersArg
 
 from streams.runtime.engines.hosting import Engine, Group, OnError
 from streams.runtime.errors import Fatal
-from streams.runtime.intake import Intake
+from streams.runtime.intake import AHEAD_BYTES, Intake
 from streams.runtime.records import Record
 
 
@@ -63,8 +63,9 @@ SETTINGS: Mapping[str, object] = {
     "consumer_auto_offset_reset": "earliest",
     "key_serializer": "raw",
     "store": "memory://",
-    # Records wait in the lanes, where the window counts their bytes; the default of 4096 counts none.
-    "stream_buffer_maxsize": 16,
+    # Records wait in the intake, which counts their bytes; the default of 4096 counts none. In less than what faust
+    # reads at once, a busy loop hands them over one buffer a turn.
+    "stream_buffer_maxsize": 100,
     # With manual offsets there is nothing to wait for, and waiting would hang the shutdown behind one long call.
     "stream_wait_empty": False,
     "TableManager": _NoTables,
@@ -127,8 +128,10 @@ class _Group(Group):
 class FaustEngine(Engine):
     """Reads topics by faust apps."""
 
-    def __init__(self, options: Mapping[str, object], *, max_events: int, max_bytes: int) -> None:
-        super().__init__(max_events=max_events, max_bytes=max_bytes)
+    def __init__(
+        self, options: Mapping[str, object], *, max_events: int, max_bytes: int, ahead_bytes: int = AHEAD_BYTES
+    ) -> None:
+        super().__init__(max_events=max_events, max_bytes=max_bytes, ahead_bytes=ahead_bytes)
         self._options = options
 
     def group(self, name: str, topic: str, intake: Intake, on_error: OnError) -> Group:

@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Literal
 
-from streams.runtime.intake import Handle, Intake
+from streams.runtime.crowd import Crowd
+from streams.runtime.intake import AHEAD_BYTES, Handle, Intake
 
 log = logging.getLogger("headwater.runtime")
 
@@ -55,10 +56,11 @@ class Group(ABC):
 class Engine(ABC):
     """Reads topics in consumer groups, several in one process and loop."""
 
-    def __init__(self, *, max_events: int, max_bytes: int) -> None:
-        """`max_events` and `max_bytes` bound what is in flight in each group."""
+    def __init__(self, *, max_events: int, max_bytes: int, ahead_bytes: int = AHEAD_BYTES) -> None:
+        """`max_events` and `max_bytes` bound what is in flight in each group, `ahead_bytes` what is read before."""
         self._max_events = max_events
         self._max_bytes = max_bytes
+        self._ahead_bytes = ahead_bytes
         self._groups: list[Group] = []
         self._failed: asyncio.Future[None] | None = None
 
@@ -69,10 +71,18 @@ class Engine(ABC):
         Raises ValueError where the client cannot work with its options.
         """
 
-    def host(self, group: str, topic: str, handle: Handle) -> None:
+    def host(self, group: str, topic: str, handle: Handle, *, crowd: Crowd | None = None) -> Intake:
         """Consume `topic` in `group`; before `run`, and on its event loop. Raises ValueError, see `group`."""
-        intake = Intake(handle, max_events=self._max_events, max_bytes=self._max_bytes, on_error=self._fail)
+        intake = Intake(
+            handle,
+            max_events=self._max_events,
+            max_bytes=self._max_bytes,
+            on_error=self._fail,
+            ahead_bytes=self._ahead_bytes,
+            crowd=crowd,
+        )
         self._groups.append(self.group(group, topic, intake, self._fail))
+        return intake
 
     async def run(self, stop: asyncio.Event, *, on_ready: Callable[[], None], grace_s: float = 10.0) -> None:
         """Consume until `stop` is set. Raises Fatal, or what a handler raised, with its record uncommitted."""

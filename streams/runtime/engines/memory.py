@@ -7,6 +7,7 @@ from zlib import crc32
 
 from processors.errors import Poison
 from streams.runtime.clock import Clock
+from streams.runtime.crowd import Crowd
 from streams.runtime.intake import Handle, Intake
 from streams.runtime.offsets import Partition
 from streams.runtime.records import Outgoing, Record
@@ -80,7 +81,15 @@ class MemoryEngine:
         self._max_bytes = max_bytes
         self._consumers: list[_Consumer] = []
 
-    def host(self, group: str, topic: str, handle: Handle, *, partitions: Sequence[int] | None = None) -> None:
+    def host(
+        self,
+        group: str,
+        topic: str,
+        handle: Handle,
+        *,
+        partitions: Sequence[int] | None = None,
+        crowd: Crowd | None = None,
+    ) -> Intake:
         """Consume `topic` (or some of its partitions) in `group`, from what the group has committed."""
         chosen = range(len(self._broker.logs[topic])) if partitions is None else partitions
         consumer = _Consumer(self._broker, group, [(topic, partition) for partition in chosen])
@@ -90,8 +99,10 @@ class MemoryEngine:
             max_bytes=self._max_bytes,
             on_error=self._fail,
             on_finish=consumer.commit,
+            crowd=crowd,
         )
         self._consumers.append(consumer)
+        return consumer.intake
 
     async def run(self) -> None:
         """Return when all topics are read and all records finished and committed. Raises what a handler raised."""
