@@ -41,6 +41,12 @@ COMMANDS: Mapping[str, Lazy | Mapping[str, Lazy]] = {
         "show": Lazy("streams.cli.documents:show", "Show one document and its chunks."),
         "delete": Lazy("streams.cli.documents:delete", "Erase documents, and wait until nothing is left of them."),
     },
+    "dlq": {
+        "list": Lazy("streams.cli.dlq:list_letters", "List the dead letters that are open."),
+        "show": Lazy("streams.cli.dlq:show", "Show letters whole."),
+        "replay": Lazy("streams.cli.dlq:replay", "Write the records of letters back to their topics, each once."),
+        "drop": Lazy("streams.cli.dlq:drop", "Give letters up."),
+    },
     "worker": Lazy("streams.cli.worker:worker", "Run stages of the pipelines until stopped.", OPERATE),
     "trace": Lazy("streams.cli.trace:trace", "Draw where the time of one trace went.", OPERATE),
     "config": Lazy("streams.cli.config:config", "Show every setting, its value and where that comes from.", OPERATE),
@@ -61,6 +67,7 @@ COMMANDS: Mapping[str, Lazy | Mapping[str, Lazy]] = {
 }
 GROUPS = {
     "documents": ("List, show and delete documents.", DATA),
+    "dlq": ("List, show, replay and drop dead letters.", OPERATE),
     "topics": ("Compare and create the topics.", CONTRACT),
     "index": ("Size, create and migrate the collections of the vector store.", CONTRACT),
     "schemas": ("Export and check the wire contract.", CONTRACT),

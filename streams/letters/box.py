@@ -21,7 +21,7 @@ class Box:
     @classmethod
     def read(cls, log: Log, prefix: str, selection: Selection) -> "Box":
         """Raises TopicMissing and ConnectionError."""
-        topics = sorted({place.topic for place in selection.ids} or BY_LETTERS)
+        topics = sorted(BY_LETTERS if selection.ids is None else {place.topic for place in selection.ids})
         picked: list[DeadLetter] = []
         with closing(log.scan(log.starts(topics))) as records:
             for record in records:
@@ -43,4 +43,4 @@ class Box:
     def missing(self, selection: Selection) -> Sequence[Place]:
         """Ids at which no letter lies, or none any more."""
         found = {letter.id for letter in self.open} | {letter.id for letter, _ in self.settled}
-        return sorted(selection.ids - found)
+        return sorted((selection.ids or frozenset()) - found)

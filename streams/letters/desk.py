@@ -49,7 +49,7 @@ class Desk:
 
     def plan(self, box: Box, selection: Selection) -> Plan:
         """What a replay of the open letters would do now. Letters that are named are replayed however late."""
-        now = None if selection.ids else datetime.now(UTC)
+        now = datetime.now(UTC) if selection.ids is None else None
         return plan(box.open, reads=read_topics(self._settings), first=self._first, now=now)
 
     async def replay(

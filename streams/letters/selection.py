@@ -9,14 +9,15 @@ from streams.letters.letter import DeadLetter, Place
 class Selection:
     """Letters by their ids, or those that fit all that is said; several values of one kind are alternatives."""
 
-    ids: frozenset[Place] = frozenset()
+    ids: frozenset[Place] | None = None
+    """None: by what they say."""
     codes: frozenset[str] = frozenset()
     stages: frozenset[str] = frozenset()
     documents: frozenset[str] = frozenset()
     """`tenant/document_id`."""
 
     def picks(self, letter: DeadLetter) -> bool:
-        if self.ids:
+        if self.ids is not None:
             return letter.id in self.ids
         return (
             (not self.codes or letter.code in self.codes)

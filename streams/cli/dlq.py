@@ -1,0 +1,209 @@
+"""`headwater dlq`: dead letters, listed, shown, replayed and dropped."""
+
+import asyncio
+import json
+import signal
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streams.cli.problems import USAGE, CommandError
+from streams.cli.reporting import counted, explained, plain
+from streams.cli.sources import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streams.cli.replays import Replay
+    from streams.letters.box import Box
+    from streams.letters.desk import Desk
+    from streams.letters.selection import Selection
+
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="As `dlq list` prints them.")]
+Codes = Annotated[list[str] | None, typer.Option("--code", help="Those with this code. Repeatable.")]
+Stages = Annotated[list[str] | None, typer.Option("--stage", help="Those of this stage. Repeatable.")]
+Documents = Annotated[
+    list[str] | None, typer.Option("--document", metavar="TENANT/ID", help="Those of this document. Repeatable.")
+]
+All = Annotated[bool, typer.Option("--all", help="All that are open.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+INTERRUPTED = 130
+
+
+def list_letters(
+    *, code: Codes = None, stage: Stages = None, document: Documents = None, as_json: AsJson = False
+) -> None:
+    """List the dead letters that are open: neither replayed nor dropped. The oldest of each topic comes first."""
+    from streams.cli import letters
+
+    selection = _selection((), code, stage, document, everything=True)
+    with explained():
+        box = _desk().read(selection)
+    if as_json:
+        typer.echo(json.dumps({"letters": [letters.as_data(letter) for letter in box.open]}))
+        return
+    for line in letters.table(box.open):
+        typer.echo(line)
+    typer.echo(letters.total(box.open))
+
+
+def show(
+    ids: Annotated[list[str], typer.Argument(metavar="ID", help="As `dlq list` prints them.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show letters whole: what is wrong, where the record came from, what it went through, its headers and value."""
+    from streams.cli.letters import Shown
+
+    desk, selection = _desk(), _selection(ids, None, None, None)
+    with explained():
+        box = desk.read(selection)
+        found = sorted([*((letter, None) for letter in box.open), *box.settled], key=lambda pair: pair[0].id)
+        shown = [
+            Shown(letter, mark, record) for letter, mark in found if (record := desk.record(letter.id)) is not None
+        ]
+    if as_json:
+        typer.echo(json.dumps({"letters": [each.as_data() for each in shown]}))
+    else:
+        typer.echo("\n\n".join(plain(each.as_text()) for each in shown), nl=bool(shown))
+    _all_found(box, selection)
+
+
+def replay(
+    ids: Ids = None,
+    *,
+    code: Codes = None,
+    stage: Stages = None,
+    document: Documents = None,
+    everything: All = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and do nothing.")] = False,
+    rate: Annotated[float | None, typer.Option(min=0.01, metavar="N", help="At most so many records a second.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the records of dead letters back to their topics, each once.
+
+    Letters of questions past their deadline are left out unless they are named: nobody waits for the answer any more.
+    Exit code 0: replayed, now or before; 1: some cannot be; 3: broker unreachable; 130: interrupted, and the same
+    command goes on.
+    """
+    from streams.cli.replays import Replay
+
+    desk, selection = _desk(), _selection(ids or (), code, stage, document, everything=everything)
+    run = Replay(named=bool(ids), quiet=as_json or dry_run)
+    with explained():
+        if dry_run:
+            box = desk.read(selection)
+            run.planned(box, desk.plan(box, selection))
+        else:
+            asyncio.run(_replayed(desk, selection, run, rate))
+    typer.echo(json.dumps(run.as_data(dry=dry_run)) if as_json else plain(run.as_text(dry=dry_run)))
+    if run.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if run.refused:
+        raise CommandError(f"{counted(len(run.refused), 'letter')} cannot be replayed", answered=True)
+    _all_found(run.box, selection)
+
+
+def drop(
+    ids: Ids = None,
+    *,
+    code: Codes = None,
+    stage: Stages = None,
+    document: Documents = None,
+    everything: All = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give letters up: they are listed and replayed no more, and deleted where no open one lies before them.
+
+    Kafka deletes from the beginning of a partition only; what lies behind an open letter is deleted by the next drop
+    after that one is settled, or when the topic's retention is over.
+    """
+    from streams.cli import letters
+    from streams.letters.selection import Selection
+
+    desk, selection = _desk(), _selection(ids or (), code, stage, document, everything=everything)
+    with explained():
+        box = desk.read(selection)
+    if box.open and not yes:
+        _confirm(letters.total(box.open))
+    with explained():
+        # What was asked about, and nothing that came since.
+        meant = Selection(ids=frozenset(letter.id for letter in (*box.open, *(each for each, _ in box.settled))))
+        dropped, deleted = asyncio.run(desk.drop(meant))
+    if as_json:
+        data = {"dropped": [str(letter.id) for letter in dropped], "deleted": deleted}
+        typer.echo(json.dumps(data))
+    else:
+        typer.echo(f"{counted(len(dropped), 'letter')} dropped; {deleted} deleted from the broker")
+    _all_found(box, selection)
+
+
+def _desk() -> "Desk":
+    from streams.letters.desk import Desk
+
+    def wait() -> None:
+        typer.echo("headwater: another `headwater dlq` is at work; waiting for our turn", err=True)
+
+    return Desk(load_settings(), on_wait=wait)
+
+
+def _selection(
+    ids: "Sequence[str]",
+    codes: "Sequence[str] | None",
+    stages: "Sequence[str] | None",
+    documents: "Sequence[str] | None",
+    *,
+    everything: bool = False,
+) -> "Selection":
+    from streams.letters.letter import BY_LETTERS, Place
+    from streams.letters.selection import Selection
+
+    filters = bool(codes or stages or documents)
+    if bool(ids) + (filters or everything) != 1:
+        raise CommandError(
+            "name letters by their ids, or select them by --code, --stage and --document, or take --all", USAGE
+        )
+    places = []
+    for text in ids:
+        try:
+            place = Place.parse(text)
+        except ValueError:
+            raise CommandError(f"{text!r} is no letter's id, such as documents-dlq/0/17", USAGE) from None
+        if place.topic not in BY_LETTERS:
+            raise CommandError(f"{text!r}: letters lie in {', '.join(BY_LETTERS)}", USAGE)
+        places.append(place)
+    return Selection(
+        ids=frozenset(places) if places else None,
+        codes=frozenset(codes or ()),
+        stages=frozenset(stages or ()),
+        documents=frozenset(documents or ()),
+    )
+
+
+def _all_found(box: "Box", selection: "Selection") -> None:
+    if missing := box.missing(selection):
+        raise CommandError(f"there is no letter {', '.join(map(str, missing))}, or not any more", answered=True)
+
+
+def _confirm(what: str) -> None:
+    if not sys.stdin.isatty():
+        raise CommandError(f"{what}: say --yes to drop them", USAGE)
+    typer.confirm(f"{what}. Drop them? Their documents and questions are lost to the pipeline", abort=True, err=True)
+
+
+async def _replayed(desk: "Desk", selection: "Selection", run: "Replay", rate: float | None) -> None:
+    from streams.letters.replaying import Pace
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        run.interrupted = True
+        stop.set()
+        loop.remove_signal_handler(signal.SIGINT)  # whoever asks twice does not want to wait for the broker
+
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    with run:
+        run.refused += await desk.replay(selection, pace=Pace(rate), stop=stop, on_plan=run.planned, on_done=run.done)
