@@ -3,17 +3,26 @@
 import asyncio
 import socketserver
 import threading
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 import pytest_asyncio
 
 from processors.backends.documents.parser import DocumentParser
 from processors.errors import Poison
+from schemas import DocumentIndexed, DocumentRejected
+from streams import provisioning
+from streams.client import Client
+from streams.settings import Settings
 from tests.chaos.hostile_archives import docx, paragraph, pptx
 from tests.chaos.hostile_files import FILES, HARMLESS, sheet
+from tests.e2e.conftest import INGEST, Worker
 
+HOSTILE = 12
+"""Files in a run, drawn from its seed."""
 SECRET = "what stands in a file of the machine"
 LISTED = [
     pytest.param(name, marks=(pytest.mark.chaos, pytest.mark.timeout(300)) if hostile.slow else ())
@@ -95,3 +104,33 @@ async def test_external_entities_are_neither_read_nor_fetched(
         said = poison.detail
     assert SECRET not in said
     assert not came
+
+
+@pytest.mark.stack
+@pytest.mark.timeout(300)
+async def test_hostile_files_between_good_ones_are_rejected_and_the_good_ones_indexed(
+    stack: Settings, seed: int, tmp_path: Path
+) -> None:
+    """The product's own worker, with its own parser and model."""
+    random = Random(seed)
+    name = f"hostile{seed}x{uuid.uuid4().hex[:6]}"
+    settings = stack.model_copy(
+        update={"topic_prefix": f"{name}-", "tenant": name, "home": tmp_path, "objects": stack.objects_url}
+    )
+    await asyncio.to_thread(provisioning.apply, settings)
+    hostile = random.sample([name for name, file in FILES.items() if not file.slow], HOSTILE)
+    worker = await asyncio.to_thread(Worker, settings, INGEST, tmp_path / "worker.log")
+    try:
+        await asyncio.to_thread(worker.wait_ready)
+        async with Client(settings) as client:
+            sent = []
+            for number, bad in enumerate(hostile):
+                sent.append(await client.publish(bad, FILES[bad].build(), filename=bad))
+                sent.append(await client.publish(f"good{number}.html", f"<p>good {number}</p>".encode()))
+            receipts = await asyncio.gather(*(client.receipt(event, timeout_s=240) for event in sent))
+    finally:
+        await asyncio.to_thread(worker.stop)
+    for bad, rejected, indexed in zip(hostile, receipts[::2], receipts[1::2], strict=True):
+        assert isinstance(rejected, DocumentRejected), bad
+        assert rejected.code in FILES[bad].codes, rejected.detail
+        assert isinstance(indexed, DocumentIndexed), indexed
