@@ -98,7 +98,9 @@ class MemoryRun:
         index: Callable[[Points], MemoryIndex] = MemoryIndex,
         broker: type[MortalBroker] = MortalBroker,
         engine: Callable[[MemoryBroker], MemoryEngine] = MemoryEngine,
+        settings: Settings | None = None,
     ) -> None:
+        self._settings = (settings or Settings()).model_copy(update={"chunking": CHUNKING})
         self._steps = steps
         self._engine = engine
         self._clock = SystemClock()
@@ -112,7 +114,11 @@ class MemoryRun:
 
     async def run(self, *, redelivery: bool | None = None) -> Verdict:
         """The verdict; deaths count as faults that deliver records again unless `redelivery` says otherwise."""
-        await self._publish()
+        await self.publish()
+        return await self.rest(redelivery=redelivery)
+
+    async def rest(self, *, redelivery: bool | None = None) -> Verdict:
+        """Go on until everything is done, whatever was published and done before; the verdict on all of it."""
         while not await self._live():
             assert self.lives < MAX_LIVES, f"it dies again and again: {self.points.deaths}"
         self.points.ahead.clear()  # whoever looks at the index now does not die of it
@@ -121,7 +127,8 @@ class MemoryRun:
         seen = await shown(self.index, tenants(self._steps))
         return check(self.entries, seen, redelivery=bool(self.points.deaths) if redelivery is None else redelivery)
 
-    async def _publish(self) -> None:
+    async def publish(self) -> None:
+        """Write the workload, and what it should come to."""
         for number, step in enumerate(self._steps):
             if isinstance(step.what, Write):
                 event = document_event(step.what)
@@ -155,7 +162,7 @@ class MemoryRun:
         return over
 
     def _segments(self) -> Sequence[Segment]:
-        settings = Settings(chunking=CHUNKING)
+        settings = self._settings
         ports = MemoryPorts(settings, self.index)
         return (
             *segments(ingest(ports, settings), settings.ingest_segments),
