@@ -10,7 +10,7 @@ from pathlib import Path
 from streams.local import tether
 from streams.settings import Settings
 from tests.chaos.ledger import Fault, Ledger
-from tests.chaos.worker import in_hand
+from tests.chaos.worker import begun, in_hand
 
 READY_LINE = b"worker ready"
 READY_S = 60.0
@@ -59,7 +59,7 @@ class Member:
     def handled(self) -> Set[str]:
         """Stage and record of everything that any process of this member has begun."""
         journals = self._folder.glob(f"{self.name}-*.journal")
-        return {line.split(maxsplit=2)[2] for path in journals for line in path.read_text().splitlines()}
+        return {about for path in journals for about in begun(path).values()}
 
     @property
     def _journal(self) -> Path:

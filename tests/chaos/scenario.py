@@ -127,7 +127,7 @@ class Scenario(ABC):
         return settings.model_copy(update=chosen | {"instance_id": "chaos" if static else ""})
 
     async def run(self, stack: Settings, *, seed: int, engine: str, folder: Path) -> Outcome:
-        """One run, from its seed, on topics and a collection of its own, which leaves only its ledger in `folder`."""
+        """One run, from its seed, on topics and a collection of its own; ledger, logs and journals stay in `folder`."""
         began = time.monotonic()
         async with AsyncExitStack() as resources:
             run, steps = await self._begin(stack, seed, engine, folder, resources)
@@ -138,7 +138,8 @@ class Scenario(ABC):
             run.figures[CALM] = Figure(value=await run.rest(), unit="s")
             shown = await observer.dump(run.settings, tenants(steps))
             verdict = self.judge(run, check(run.ledger.entries, shown))
-            return self._outcome(run, verdict, time.monotonic() - began)
+            behind = await asyncio.to_thread(lags, run.settings)
+            return self._outcome(run, verdict, time.monotonic() - began, behind)
 
     async def _begin(
         self, stack: Settings, seed: int, engine: str, folder: Path, resources: AsyncExitStack
@@ -152,7 +153,9 @@ class Scenario(ABC):
         steps = planned(self.shape, random)
         await asyncio.to_thread(provisioning.apply, settings)
         resources.push_async_callback(_clear, settings)
-        ledger = Ledger(folder / f"{name}.jsonl")
+        kept = folder / name
+        kept.mkdir()
+        ledger = Ledger(kept / "ledger.jsonl")
         resources.callback(ledger.close)
         watching = Observer(settings, ledger)
         resources.push_async_callback(watching.close)
@@ -160,7 +163,7 @@ class Scenario(ABC):
         sender = Sender(settings)
         await sender.open(NoOpTracer())
         resources.push_async_callback(sender.close)
-        fleet = Fleet(settings, home, ledger, session_s=self.session_s)
+        fleet = Fleet(settings, kept, ledger, session_s=self.session_s)
         resources.push_async_callback(fleet.close)
         driver = Driver(sender, settings, ledger, Random(f"{random.random()}"))
         return Run(
@@ -173,13 +176,13 @@ class Scenario(ABC):
             driver=driver,
         ), steps
 
-    def _outcome(self, run: Run, verdict: Verdict, took_s: float) -> Outcome:
+    def _outcome(self, run: Run, verdict: Verdict, took_s: float, behind: Mapping[str, int | None]) -> Outcome:
         def count(kind: type[Entry]) -> int:
             return sum(isinstance(entry, kind) for entry in run.ledger.entries)
 
         path = f"tests/chaos/test_{self.number:02}_*.py"
         again = f"make chaos SEEDS=1 FIRST={run.seed} WHAT='{path} -k {run.engine}'"
-        story = f"{self.name}, seed {run.seed}, {run.engine}: {verdict}\nagain: {again}\nledger: {run.ledger.path}"
+        story = f"{self.name}, seed {run.seed}, {run.engine}: {verdict}\nagain: {again}\nkept: {run.ledger.path.parent}"
         return Outcome(
             scenario=self.name,
             number=self.number,
@@ -193,7 +196,7 @@ class Scenario(ABC):
             changed=changed(run.ledger.entries),
             took_s=took_s,
             figures=run.figures,
-            story=story if verdict.clean else f"{story}\n{run.fleet.ends()}",
+            story=story if verdict.clean else f"{story}\nwaiting: {behind}\n{run.fleet.ends()}",
         )
 
 

@@ -15,6 +15,8 @@ pytestmark = pytest.mark.stack
 STORM_S = 12.0
 MOST = 4
 """Workers at a time."""
+PATIENCE_S = 2.0
+"""How long a storm waits for its victim to have something in hand: while partitions move, nobody may have."""
 
 
 class RebalanceStorm(Scenario):
@@ -22,21 +24,24 @@ class RebalanceStorm(Scenario):
 
     number = 2
     name = "rebalance storm"
-    shape = Shape(over_s=STORM_S)
+    shape = Shape(events=240, over_s=STORM_S)
 
     async def strike(self, run: Run) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + STORM_S
         while loop.time() < until:
-            await asyncio.sleep(run.random.uniform(0.5, 2.0))
-            member = run.random.choice(run.fleet.members)
-            what = run.random.choice(("join", "leave", "kill"))
-            if what == "kill":
-                await member.kill(patience_s=1.0)
-            elif what == "leave" and len(run.fleet.members) > 1:
-                await run.fleet.leave(member, patience_s=1.0)
-            elif len(run.fleet.members) < MOST:
-                run.fleet.join()
+            await asyncio.sleep(run.random.uniform(0.5, 1.5))
+            # Who joined a moment ago has nothing to lose yet.
+            veteran = run.random.choice(run.fleet.members[:2])
+            match run.random.choice(("join", "leave", "kill")):
+                case "kill":
+                    await veteran.kill(patience_s=PATIENCE_S)
+                case "leave" if len(run.fleet.members) > 1:
+                    await run.fleet.leave(veteran, patience_s=PATIENCE_S)
+                case _ if len(run.fleet.members) < MOST:
+                    run.fleet.join()
+                case _:
+                    await run.fleet.leave(veteran, patience_s=PATIENCE_S)
 
 
 async def test_nothing_is_lost_while_partitions_move(

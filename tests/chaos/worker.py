@@ -8,7 +8,7 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -20,14 +20,15 @@ from processors.ports import Element, Embedder, Parser, Role, Vectors
 from streams import logs
 from streams.composition import Backends
 from streams.runtime.engines import faust, reader
-from streams.runtime.traces import STAGE
+from streams.runtime.traces import DOCUMENT_ID, OUTCOME, QUERY_ID, STAGE
 from streams.settings import Settings
 from streams.worker import serve
 from tests.processors.hashed_words import HashedWords
 
-EMBED_S = 0.005
+EMBED_S = 0.02
 """A model takes time, and so there is work in hand."""
 WHERE = ("messaging.destination.name", "messaging.destination.partition.id", "messaging.kafka.offset")
+WHAT = (OUTCOME, DOCUMENT_ID, QUERY_ID)
 
 
 class Paragraphs:
@@ -70,7 +71,10 @@ class SimplePorts(Backends):
 
 
 class Journal(SpanProcessor):
-    """Writes a line when a stage takes an event in hand and one when it is done, before anything else happens."""
+    """Writes a line when a stage takes an event in hand and one when it is done, before anything else happens.
+
+    `+ SPAN STAGE TOPIC/PARTITION/OFFSET` and `- SPAN STAGE TOPIC/PARTITION/OFFSET OUTCOME DOCUMENT-OR-QUESTION`.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -85,19 +89,20 @@ class Journal(SpanProcessor):
         about = span.attributes or {}
         if STAGE in about and span.context is not None:
             where = "/".join(str(about[name]) for name in WHERE)
-            os.write(self._file, f"{sign} {span.context.span_id:016x} {about[STAGE]!s} {where}\n".encode())
+            what = " ".join(str(about[name]) for name in WHAT if name in about)
+            os.write(self._file, f"{sign} {span.context.span_id:016x} {about[STAGE]!s} {where} {what}\n".encode())
+
+
+def begun(journal: Path) -> Mapping[str, str]:
+    """Stage and record of everything that was begun, by span."""
+    lines = [line.split() for line in journal.read_text().splitlines()] if journal.exists() else ()
+    return {span: f"{stage} {where}" for sign, span, stage, where, *_ in lines if sign == "+"}
 
 
 def in_hand(journal: Path) -> Sequence[str]:
     """Stage and record of everything that was begun and not ended."""
-    open_spans: dict[str, str] = {}
-    for line in journal.read_text().splitlines() if journal.exists() else ():
-        sign, span, *about = line.split()
-        if sign == "+":
-            open_spans[span] = " ".join(about)
-        else:
-            open_spans.pop(span, None)
-    return list(open_spans.values())
+    ended = {line.split()[1] for line in journal.read_text().splitlines() if line[0] == "-"} if journal.exists() else ()
+    return [about for span, about in begun(journal).items() if span not in ended]
 
 
 def main(journal: str, session_s: str, stages: str = "") -> int:
