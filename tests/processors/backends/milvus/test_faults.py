@@ -52,7 +52,8 @@ FAULTS = {
     "hanging": Fault(black_hole=True),
     "resetting": Fault(reset=True),
     "cutting the answer": Fault(cut_after_bytes=20),
-    "hanging amid the answer": Fault(stall_after_bytes=20),
+    "hanging before the message": Fault(stall_after_bytes=20),
+    "hanging amid the message": Fault(stall_after_bytes=300),
 }
 
 
