@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 import orjson
 
-from processors.chunking import ChunkingRules
+from processors.chunking import ChunkingRule, ChunkingRules
 from processors.errors import Poison
 from processors.passages import passages
 from processors.ports import Element, ObjectStore, Parser
@@ -28,6 +28,8 @@ CLAIMS_AT_ONCE = 3
 MAX_SLICE_CHUNKS = 128
 MAX_SLICE_CHARS = 256 * 1024
 """With a record limit of 4 MB this leaves room for JSON escapes and for the vectors."""
+LONG_CHARS = 200_000
+"""A million characters take 0.2 s to cut: longer texts are cut beside the event loop, which others need meanwhile."""
 
 MAX_METADATA_BYTES = 16 * 1024
 """It travels with each passage of a question's candidates, of which one record holds some sixty."""
@@ -62,7 +64,7 @@ class Chunk:
         elements = await self._elements(event, name)
         rule = self.rules.rule(media_type=event.media_type, profile=event.profile)
         chars = sum(len(element.text) for element in elements)
-        found = passages(elements, rule) if chars <= self.max_chunks * rule.max_chars else ()
+        found = await _cut(elements, rule, chars) if chars <= self.max_chunks * rule.max_chars else ()
         if not 0 < len(found) <= self.max_chunks:
             raise Poison("too-large", f"{name!r}: {chars:,} characters are over {self.max_chunks:,} chunks: split it")
         document = _document(event, found, title=event.title or _heading(elements) or PurePath(name).name)
@@ -83,6 +85,12 @@ class Chunk:
                 async with self.claims.held(claim.size_bytes):
                     data = await self.objects.get(claim)
                     return await self.parser.parse(data, media_type=event.media_type, filename=name)
+
+
+async def _cut(elements: Sequence[Element], rule: ChunkingRule, chars: int) -> Sequence[Passage]:
+    if chars > LONG_CHARS:
+        return await asyncio.to_thread(passages, elements, rule)
+    return passages(elements, rule)
 
 
 def _heading(elements: Sequence[Element]) -> str:

@@ -172,6 +172,25 @@ async def test_one_line_of_many_megabytes_is_refused_quickly(chunk: Chunk) -> No
         await slices(chunk, replace(EVENT, source=claim, media_type="text/plain"))
 
 
+class Instant(DocumentParser):
+    """Has read everything already."""
+
+    async def parse(self, data: bytes, *, media_type: str, filename: str) -> Sequence[Element]:
+        return [Element(kind="text", text=data.decode())]
+
+
+async def test_a_long_text_lets_others_go_first_while_it_is_cut(chunk: Chunk) -> None:
+    instant = replace(chunk, parser=Instant())
+    finished: list[int] = []
+
+    async def cut(text: str) -> None:
+        await slices(instant, replace(EVENT, source=InlineText(text=text), media_type="text/plain"))
+        finished.append(len(text))
+
+    await asyncio.gather(cut("A sentence. " * 100_000), cut("short"))
+    assert finished == [5, 1_200_000]
+
+
 async def test_text_with_a_lone_surrogate_is_read(chunk: Chunk) -> None:
     (only,) = await slices(chunk, replace(EVENT, source=InlineText(text="odd \ud800 text"), media_type="text/plain"))
     assert only.chunks[0].text == "odd ? text"
