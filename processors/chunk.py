@@ -1,5 +1,6 @@
 """Chunk: documents in, slices of their passages out."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
