@@ -43,10 +43,14 @@ class _Waiting(Generic[T]):
 class _Flow(Generic[T]):
     """What waits of one tenant in one lane, in order of arrival."""
 
-    cost: int
+    whose: Whose
     due: int = 0
     """When its first piece is due, in virtual time."""
     waiting: deque[_Waiting[T]] = field(default_factory=deque)
+
+    @property
+    def cost(self) -> int:
+        return BULK_COST if self.whose.bulk else 1
 
     @property
     def turn(self) -> "_Turn[T]":
@@ -107,15 +111,24 @@ class Turns(Generic[T]):
     def pop(self) -> T:
         """What is next, which waits no more; there must be something."""
         self._present, *_, flow = self._turns[0]
-        waiting = flow.waiting.popleft()
-        self._left(waiting)
-        flow.due += flow.cost * waiting.size
+        item = self._serve(flow)
         if flow.waiting:
             heapreplace(self._turns, flow.turn)
         else:
             heappop(self._turns)
             self._forget()
-        return waiting.item
+        return item
+
+    def pop_where(self, whose: Callable[[Whose], bool], item: Callable[[T], bool]) -> T | None:
+        """The same, where not all flows may go: what is next among some, if it may go too."""
+        turn = min((turn for turn in self._turns if whose(turn[-1].whose)), default=None)
+        if turn is None or not item(turn[-1].waiting[0].item):
+            return None
+        served = self._serve(turn[-1])
+        self._turns = [flow.turn for *_, flow in self._turns if flow.waiting]
+        heapify(self._turns)
+        self._forget()
+        return served
 
     def take(self, wanted: Callable[[T], bool], *, served: bool) -> list[T]:
         """Take these out, in order of arrival: as if it had been their turn, or as if they had never waited."""
@@ -142,10 +155,16 @@ class Turns(Generic[T]):
         self.take(lambda item: item is newest, served=False)
         return newest
 
+    def _serve(self, flow: _Flow[T]) -> T:
+        waiting = flow.waiting.popleft()
+        self._left(waiting)
+        flow.due += flow.cost * waiting.size
+        return waiting.item
+
     def _flow(self, whose: Whose) -> _Flow[T]:
         flow = self._flows.get(whose)
         if flow is None:
-            flow = self._flows[whose] = _Flow(BULK_COST if whose.bulk else 1)
+            flow = self._flows[whose] = _Flow(whose)
         return flow
 
     def _left(self, waiting: _Waiting[T]) -> None:

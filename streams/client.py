@@ -16,7 +16,7 @@ from contextlib import ExitStack, aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypedDict, Unpack
+from typing import Literal, Self, TypedDict, Unpack
 
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 
@@ -51,6 +51,9 @@ from streams.sender import Sender, attributes
 from streams.settings import Settings
 from streams.topics import CANCELLATIONS, DOCUMENTS, QUERIES
 from streams.tracing import tracing
+
+Lane = Literal["interactive", "bulk"]
+"""bulk: part of an import, which nobody waits for document by document."""
 
 DEADLINE_S = 60.0
 WAIT_FOR_S = 5.0
@@ -128,11 +131,13 @@ class Client:
         metadata: Mapping[str, Scalar] | None = None,
         readers: Sequence[str] = (),
         profile: Profile | None = None,
+        lane: Lane = "interactive",
     ) -> DocumentPublished:
         """Publish a version of a document; returns when the broker has it, with the event as it was sent.
 
         Text, bytes, or a file to read. Over 512 KB the content goes to the object store of the settings and the
-        event carries a claim check. Raises Poison `record-too-large` where even that does not fit.
+        event carries a claim check. In the lane `bulk` a document lets those of other lanes and tenants go first.
+        Raises Poison `record-too-large` where even that does not fit.
         """
         if isinstance(content, Path):
             filename = filename or content.name
@@ -151,12 +156,12 @@ class Client:
             profile=profile,
         )
         try:
-            await self._announce(event)
+            await self._announce(event, lane)
         except Poison as error:
             if error.code != "record-too-large" or isinstance(event.source, Claim):
                 raise
             event = dataclasses.replace(event, source=await self._contents.claim(event.source))
-            await self._announce(event)
+            await self._announce(event, lane)
         return event
 
     async def delete(self, document_id: str, *, tenant: str = "", version: int | None = None) -> DocumentDeleted:
@@ -225,10 +230,10 @@ class Client:
         """Withdraw a question; one still under way fails with the code `cancelled`."""
         await self._sender.send(CANCELLATIONS, QueryCancelled(query_id=QueryId(query_id)))
 
-    async def _announce(self, event: DocumentPublished | DocumentDeleted) -> None:
+    async def _announce(self, event: DocumentPublished | DocumentDeleted, lane: Lane = "interactive") -> None:
         await self._receipts.expect(event)
         try:
-            await self._sender.send(DOCUMENTS, event)
+            await self._sender.send(DOCUMENTS, event, bulk=lane == "bulk")
         except BaseException:
             self._receipts.forget(event)
             raise

@@ -38,7 +38,9 @@ class Sender:
     async def close(self) -> None:
         await self._broker.close()
 
-    async def send(self, topic: Topic[Event], event: Event, context: Context | None = None) -> None:
+    async def send(
+        self, topic: Topic[Event], event: Event, context: Context | None = None, *, bulk: bool = False
+    ) -> None:
         """Returns when the broker has the event. Raises what `checked` raises, TopicMissing and ConnectionError."""
         value = checked(event, topic)
         name = self._prefix + topic.name
@@ -52,6 +54,7 @@ class Sender:
                 source=self._source,
                 time=datetime.now(UTC),
                 trace=carried(inside(span)),
+                bulk=bulk,
             )
             record = Outgoing(topic=name, key=event.key.encode(), value=value, headers=headers)
             try:

@@ -18,11 +18,13 @@ from streams.cli.sources import load_settings
 
 if TYPE_CHECKING:
     from schemas import Profile, Scalar
-    from streams.client import Client
+    from streams.client import Client, Lane
     from streams.settings import Settings
 
 IN_FLIGHT = 64
 """Documents between publication and receipt: enough to fill every stage's window, little enough to hold in memory."""
+IMPORT_FILES = 16
+"""More than so many at once are an import, behind whatever somebody waits for."""
 
 
 def ingest(
@@ -49,6 +51,7 @@ def ingest(
 ) -> None:
     """Publish documents and wait until they are searchable.
 
+    More than 16 files are an import: whatever somebody waits for meanwhile goes first.
     Exit code 0: all fine; 1: some rejected; 3: broker unreachable; 4: gave up waiting.
     """
     found, unreadable = _sort_out(paths, document_id)
@@ -58,6 +61,7 @@ def ingest(
         "metadata": pairs(metadata or (), "--metadata"),
         "readers": readers or (),
         "profile": _profile(profile),
+        "lane": "bulk" if len(found) > IMPORT_FILES else "interactive",
     }
     summary = Summary(total=len(found) + len(unreadable), quiet=as_json)
     with explained(), _interruptible(summary), summary:
@@ -119,6 +123,7 @@ class About(TypedDict):
     metadata: "dict[str, Scalar]"
     readers: Sequence[str]
     profile: "Profile | None"
+    lane: "Lane"
 
 
 class Ingestion:

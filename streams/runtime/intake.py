@@ -1,10 +1,11 @@
 """The intake of a consumer group: records in, each tenant in its turn, and which offsets may be committed."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
 
 from processors.memory import limit_bytes
-from processors.turns import WHOSE, Turns
+from processors.turns import WHOSE, Turns, Whose
 from streams.runtime.crowd import Crowd
 from streams.runtime.headers import whose
 from streams.runtime.lanes import Lanes
@@ -45,6 +46,8 @@ class Intake:
         self._ahead_bytes = ahead_bytes
         self._crowd = crowd
         self._waiting: Turns[tuple[Record, int]] = Turns()
+        self._inside: Counter[Whose] = Counter()
+        """Records in the window."""
         self._room = asyncio.Event()
         self._closed = False
         self.offsets = Offsets()
@@ -130,11 +133,35 @@ class Intake:
         self._fill()
 
     def _fill(self) -> None:
-        while not self._closed and self._waiting and self._lanes.has_room(self._waiting.first()[0].size_bytes):
-            record, generation = self._waiting.pop()
-            self._lanes.enter(_key(record), record.size_bytes, self._work(record, generation, self._handle))
+        while not self._closed and (entering := self._next()):
+            record, generation = entering
+            self._inside[whose(record)] += 1
+            self._lanes.enter(_key(record), record.size_bytes, self._in_window(record, generation))
         if not self.is_full:
             self._room.set()
+
+    def _next(self) -> tuple[Record, int] | None:
+        """What enters the window, if anything has room: one tenant's long work does not fill the last of it."""
+        if not self._waiting or not self._lanes.has_room(0):
+            return None
+        if self._lanes.has_room(self._waiting.first()[0].size_bytes, sparing=True):
+            return self._waiting.pop()
+        return self._waiting.pop_where(
+            lambda whose: whose not in self._inside, lambda waiting: self._lanes.has_room(waiting[0].size_bytes)
+        )
+
+    def _in_window(self, record: Record, generation: int) -> Callable[[], Awaitable[None]]:
+        work, owner = self._work(record, generation, self._handle), whose(record)
+
+        async def inside() -> None:
+            try:
+                await work()
+            finally:
+                self._inside[owner] -= 1
+                if not self._inside[owner]:
+                    del self._inside[owner]
+
+        return inside
 
     def _work(self, record: Record, generation: int, handle: Handle) -> Callable[[], Awaitable[None]]:
         partition = (record.topic, record.partition)

@@ -29,9 +29,9 @@ class Lanes:
         self._queues: dict[Hashable, deque[tuple[Work, int]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def has_room(self, size_bytes: int) -> bool:
+    def has_room(self, size_bytes: int, *, sparing: bool = False) -> bool:
         """Whether so many bytes fit into the window; what is larger than all of it passes alone."""
-        return self._window.has_room(size_bytes)
+        return self._window.has_room(size_bytes, sparing=sparing)
 
     def enter(self, key: Hashable, size_bytes: int, work: Work) -> None:
         """Run `work` behind earlier work of the same key."""

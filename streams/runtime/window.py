@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+SPARED = 8
+"""The last one in so many places, and bytes, is for those who have nothing in the window."""
 ASIDE = 4
 """Events that may wait aside for each place in the window; their bytes are at most those of the window."""
 
@@ -33,9 +35,15 @@ class Window:
         self._aside_events = self._aside_bytes = 0
         self._returning: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    def has_room(self, size_bytes: int) -> bool:
-        """Whether something new fits; what is larger than the whole window passes alone."""
-        return not self._closed and not self._returning and self._fits(size_bytes)
+    def has_room(self, size_bytes: int, *, sparing: bool = False) -> bool:
+        """Whether something new fits; what is larger than the whole window passes alone.
+
+        `sparing`: with an eighth of the window left for those who have nothing in it.
+        """
+        if sparing and self._events >= self._max_events - self._max_events // SPARED:
+            return False
+        spared_bytes = self._max_bytes // SPARED if sparing else 0
+        return not self._closed and not self._returning and self._fits(size_bytes + spared_bytes)
 
     def enter(self, size_bytes: int) -> None:
         self._events += 1

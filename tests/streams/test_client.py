@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import threading
+from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from opentelemetry.trace import get_tracer
 
 from processors.errors import Poison
+from processors.turns import Whose
 from schemas import (
     AnswerCompleted,
     AnswerDelta,
@@ -26,8 +28,11 @@ from schemas import (
 )
 from streams.client import Client, NoReply
 from streams.contents import LARGE_FILES, Contents
+from streams.runtime.headers import whose
+from streams.runtime.records import Record
 from streams.settings import Settings
-from streams.tail import BrokerUnreachable, TopicMissing
+from streams.tail import BrokerUnreachable, Tail, TopicMissing
+from streams.topics import DOCUMENTS
 from streams.tracing import span_store
 from tests.streams.responder import Responder
 
@@ -92,6 +97,29 @@ async def test_a_file_travels_as_bytes_with_its_name_and_type(deployment: Settin
         event = await client.publish("page", file)
     assert event.source == InlineBytes(data=b"<p>\xff")
     assert (event.media_type, event.filename) == ("text/html", "page.HTML")
+
+
+async def test_an_import_says_so_and_whose_it_is(deployment: Settings) -> None:
+    heard: list[Record] = []
+    both = asyncio.Event()
+
+    def hear(records: Sequence[Record]) -> None:
+        heard.extend(records)
+        if len(heard) == 2:
+            both.set()
+
+    tail = Tail(deployment.kafka_config, deployment.topic_prefix + DOCUMENTS.name)
+    await tail.open()
+    tail.follow(hear)
+    async with Client(deployment, NOWHERE) as client:
+        await client.publish("one", "text", tenant="acme")
+        await client.publish("of many", "text", tenant="acme", lane="bulk")
+        await both.wait()
+    await tail.close()
+    assert {record.key: whose(record) for record in heard} == {
+        b"acme/one": Whose("acme"),
+        b"acme/of many": Whose("acme", bulk=True),
+    }
 
 
 async def test_text_of_512_kb_travels_inline_and_more_as_a_claim(deployment: Settings) -> None:

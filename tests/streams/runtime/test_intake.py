@@ -73,6 +73,19 @@ async def test_another_tenant_s_document_is_next_behind_what_is_in_the_window() 
     await desk.intake.cancel()
 
 
+async def test_one_tenant_s_long_work_leaves_an_eighth_of_the_window_to_those_who_have_nothing_in_it() -> None:
+    desk = Desk(window=16)
+    await desk.offer([record(number, f"a/{number}") for number in range(40)])
+    assert len(desk.begun) == 14
+    await desk.offer([record(40, "b/0"), record(41, "b/1"), record(42, "c/0"), record(43, "d/0")])
+    assert desk.begun[14:] == ["b/0", "c/0"]
+    await desk.finish(2)
+    assert desk.begun[16:] == ["d/0"]
+    await desk.finish(2)
+    assert desk.begun[17:] == ["a/14"]
+    await desk.intake.cancel()
+
+
 async def test_an_import_lets_its_own_tenant_s_single_document_go_first() -> None:
     desk = Desk()
     await desk.offer([record(number, f"a/{number}", bulk=True) for number in range(50)])

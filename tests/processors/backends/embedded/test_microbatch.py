@@ -7,6 +7,7 @@ import pytest
 
 from processors.backends.embedded.microbatch import MicroBatcher, Tokens
 from processors.ports import Vectors
+from processors.turns import WHOSE, Whose
 
 
 class Model:
@@ -123,3 +124,26 @@ async def test_closing_ends_what_waits() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert len(model.batches) == 1
+
+
+async def test_another_tenant_s_text_is_in_the_next_batch_however_many_wait() -> None:
+    ran: list[list[int]] = []
+
+    def model(texts: Sequence[Tokens]) -> Vectors:
+        ran.append([text[0] for text in texts])
+        return np.zeros((len(texts), 1), np.float32)
+
+    batcher = MicroBatcher(model, lanes=1, batch_tokens=40)
+
+    async def run(tenant: str, *firsts: int) -> None:
+        WHOSE.set(Whose(tenant))
+        await batcher.run([[first] * 10 for first in firsts], role="passage")
+
+    crowd = [asyncio.create_task(run("a", *range(number * 20, number * 20 + 20))) for number in range(5)]
+    await asyncio.sleep(0)
+    late = asyncio.create_task(run("b", 1000))
+    await late
+    assert 1000 in [*ran[0], *ran[1]]
+    await asyncio.gather(*crowd)
+    assert sorted(first for batch in ran for first in batch) == [*range(100), 1000]
+    await batcher.close()
