@@ -41,7 +41,7 @@ def missing() -> str:
 class Standalone:
     """A Milvus 2.3.5 on ports of its own, to be killed and started again on the same data."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str | int | bool]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str | float | bool]) -> None:
         self.folder = folder
         health, etcd_peer, *ports = free_ports(2 + len(PORTS))
         self._health = f"http://127.0.0.1:{health}/healthz"
@@ -98,7 +98,7 @@ class Standalone:
 
 
 @contextmanager
-def standalone(**settings: str | int | bool) -> Iterator[Standalone]:
+def standalone(**settings: str | float | bool) -> Iterator[Standalone]:
     """A running server with Milvus' own settings beside the defaults; gone afterwards, with its data."""
     with tempfile.TemporaryDirectory(prefix="headwater-milvus-", ignore_cleanup_errors=True) as folder:
         server = Standalone(Path(folder), settings)

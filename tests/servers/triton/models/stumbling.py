@@ -26,13 +26,7 @@ class TritonPythonModel(Streaming):
             for letter in told.group(1):
                 yield [_text(letter)]
             return
-        if (told := re.search(r"fail (\d) requests, (\w+)", prompt)) and told.group(2) not in self._told:
-            self._told.add(told.group(2))
-            self._failures = int(told.group(1))
-        if self._failures:
-            self._failures -= 1
-            raise RuntimeError("out of memory")
-        if "at once" in prompt:
+        if "at once" in prompt or self._breaks_down(prompt):
             raise RuntimeError("out of memory")
         if "narrow" in prompt and len(prompt) > CONTEXT_BYTES:
             raise RuntimeError(f"The prompt (length {len(prompt)}) is longer than the maximum model length of 1000")
@@ -56,6 +50,14 @@ class TritonPythonModel(Streaming):
         if "hang" in prompt:
             await asyncio.sleep(30)
         yield [_text("89.")]
+
+    def _breaks_down(self, prompt: str) -> bool:
+        """For so many requests, whatever they ask, as a question wants it once."""
+        if (told := re.search(r"fail (\d) requests, (\w+)", prompt)) and told.group(2) not in self._told:
+            self._told.add(told.group(2))
+            self._failures = int(told.group(1))
+        self._failures -= 1
+        return self._failures >= 0
 
 
 def _text(text: str) -> Any:
