@@ -45,6 +45,9 @@ class Upsert:
         about = event.document
         stored = await self._stored(event)
         if stored.chunks != about.chunk_count:
+            newest = (await self.index.newest(about.tenant, {about.document_id: about.version})).get(about.document_id)
+            if newest is not None and not _is_news(event, newest):  # another writer came by, and removed them
+                return await self._old_news(event, newest)
             raise Poison(
                 "incomplete-document",
                 f"{about.document_id!r} version {about.version} has {about.chunk_count} chunks, of which "

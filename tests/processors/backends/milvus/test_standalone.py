@@ -75,6 +75,22 @@ async def test_a_search_that_may_lag_sees_what_was_written_before_its_bound(fres
     await lagging.close()
 
 
+async def test_a_search_that_may_lag_far_sees_at_once_what_its_heads_name(fresh: MilvusIndex) -> None:
+    lagging = MilvusIndex(f"milvus+{fresh._client.uri}/{fresh.name}", staleness_s=60)
+    await lagging.open()
+    await publish(fresh, ["a pump, version 0"], version=1)
+    await find(lagging, "pump")
+    older = 0
+    for version in range(2, 12):
+        await publish(fresh, [f"a pump, version {version}"], version=version, flipped_at=datetime.now(UTC))
+        heads = await lagging.newest(ACME, {HANDBOOK: version})
+        found = await find(lagging, "pump", heads=tuple(heads.values()))
+        assert [passage.text for passage in found] == [f"a pump, version {version}"]
+        older += [passage.version for passage in await find(lagging, "pump")] != [version]
+    assert older > 0, "no search lagged: this run proves nothing"
+    await lagging.close()
+
+
 async def test_a_writer_reads_its_own_head_at_once_however_far_searches_lag(fresh: MilvusIndex) -> None:
     lagging = MilvusIndex(f"milvus+{fresh._client.uri}/{fresh.name}", staleness_s=60)
     await lagging.open()
