@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from processors.ports import Role, Vectors
-from processors.turns import WHOSE, Turns
+from processors.turns import WHOSE, Turns, Whose
 
 Tokens = Sequence[int]
 Model = Callable[[Sequence[Tokens]], Vectors]
@@ -16,6 +16,8 @@ Model = Callable[[Sequence[Tokens]], Vectors]
 BATCH_TOKENS = 256
 """Padding included. Measured with MiniLM int8 on two cores: 256 to 768 give the most texts per CPU-second, 2,048
 cost a sixth more and twice the memory. The least of these, because a batch is what everybody else waits for."""
+SHARED_TOKENS = 128
+"""Beyond so many, company makes a batch no cheaper per text, only longer for whoever's turn it is."""
 
 
 @dataclass(slots=True, eq=False)
@@ -28,6 +30,7 @@ class _Call:
 @dataclass(frozen=True, slots=True, eq=False)
 class _Text:
     tokens: Tokens
+    whose: Whose
     call: _Call
     row: int
 
@@ -37,7 +40,8 @@ class MicroBatcher:
 
     Nothing lingers: an idle lane takes what is there, and batches form while the lanes are busy. Queries go ahead of
     passages. A batch holds texts of similar length around the one whose turn it is, so that little is padded and
-    nobody's many texts hold up another's few. A failing batch fails only the calls that have texts in it.
+    nobody's many texts hold up another's few; who has few gets a small one. A failing batch fails only the calls
+    that have texts in it.
     """
 
     def __init__(self, model: Model, *, lanes: int, batch_tokens: int = BATCH_TOKENS) -> None:
@@ -51,8 +55,9 @@ class MicroBatcher:
     async def run(self, texts: Sequence[Tokens], *, role: Role) -> Vectors:
         """One row per text, in order; whatever the model raises."""
         call = _Call([None] * len(texts), len(texts), asyncio.get_running_loop().create_future())
+        whose = WHOSE.get()
         for row, tokens in enumerate(texts):
-            self._waiting[role].put(_Text(tokens, call, row), whose=WHOSE.get(), size=len(tokens))
+            self._waiting[role].put(_Text(tokens, whose, call, row), whose=whose, size=len(tokens))
         while len(self._running) < self._lanes and len(self._running) < sum(map(len, self._waiting.values())):
             lane = asyncio.create_task(self._lane())
             self._running.add(lane)
@@ -95,7 +100,10 @@ class MicroBatcher:
             return []
         # A lane leaves a short queue's other half to the next lane, which may be idle.
         share = -(-len(waiting) // self._lanes)
-        batch = _around(waiting.first(), list(waiting), budget=self._batch_tokens, most=share)
+        first = waiting.first()
+        own_tokens = sum(len(text.tokens) for text in waiting if text.whose == first.whose)
+        budget = min(self._batch_tokens, max(SHARED_TOKENS, own_tokens))
+        batch = _around(first, list(waiting), budget=budget, most=share)
         waiting.take(set(batch).__contains__, served=True)
         return batch
 
