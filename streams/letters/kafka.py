@@ -52,7 +52,7 @@ class KafkaLog:
             for deleted in admin.delete_records(cuts).values() if cuts else ():
                 deleted.result(PATIENCE_S)
         except KafkaException as error:
-            raise translated(error, self._address) from error
+            raise self._said(error) from error
 
     def _batch(self, consumer: Consumer, ends: dict[tuple[str, int], int]) -> Generator[Record, None, None]:
         first = consumer.poll(PATIENCE_S)
@@ -62,7 +62,7 @@ class KafkaLog:
             where = (message.topic() or "", message.partition() or 0)
             if (error := message.error()) is not None:
                 if error.code() != KafkaError._PARTITION_EOF:
-                    raise translated(KafkaException(error), self._address)
+                    raise self._said(KafkaException(error))
                 ends.pop(where, None)
                 continue
             end, offset = ends.get(where, 0), message.offset() or 0
@@ -90,7 +90,7 @@ class KafkaLog:
         try:
             found = consumer.list_topics(self._prefix + topic, timeout=CONNECT_S).topics[self._prefix + topic]
         except KafkaException as error:
-            raise translated(error, self._address) from error
+            raise self._said(error) from error
         if found.error is not None or not found.partitions:
             raise TopicMissing(self._prefix + topic, self._address)
         return sorted(found.partitions)
@@ -100,5 +100,11 @@ class KafkaLog:
         try:
             first, end = consumer.get_watermark_offsets(TopicPartition(self._prefix + topic, number), timeout=CONNECT_S)
         except KafkaException as error:
-            raise translated(error, self._address) from error
+            raise self._said(error) from error
         return first, end
+
+    def _said(self, error: KafkaException) -> ConnectionError:
+        known = translated(error, self._address)
+        if isinstance(known, ConnectionError):
+            return known
+        return ConnectionError(f"the broker at {self._address} refuses: {error.args[0].str()}")

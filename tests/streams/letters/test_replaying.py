@@ -131,7 +131,7 @@ async def test_a_source_that_goes_between_plan_and_replay_leaves_its_letter_open
     partition, offset = at(desk)
     starts = desk.log.starts
     desk.log.delete({("documents", partition): offset + 1})
-    desk.log.starts = lambda topics: starts(topics) | {("documents", partition): 0}  # type: ignore[method-assign]
+    desk.log.starts = lambda topics: {**starts(topics), ("documents", partition): 0}  # type: ignore[method-assign]
     assert [refusal.reason for refusal in await desk.replay()] == ["its record is not kept any more"]
     assert len(desk.box().open) == 1
 
