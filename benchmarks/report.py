@@ -15,6 +15,7 @@ ORDER = (
     "latency",
     "query_overhead",
     "update",
+    "fairness",
     "footprint",
     "tei_ratio",
     "milvus_ratio",
