@@ -21,6 +21,7 @@ Schema = TypedDict(
         "properties": dict[str, "Schema"],
         "required": list[str],
         "items": "Schema",
+        "propertyNames": "Schema",
         "additionalProperties": "Schema",
         "default": object,
         "const": object,
@@ -119,10 +120,11 @@ def _nested(parent: _Node, schema: Schema) -> _Node:
 
 
 def _members(old: _Node, new: _Node, path: str) -> Iterator[Change]:
-    """Elements of an array and values of a map."""
+    """Elements of an array, names and values of a map."""
+    names = (old.schema.get("propertyNames", {}), new.schema.get("propertyNames", {}), "<name>")
     elements = (old.schema.get("items"), new.schema.get("items"), "[]")
     values = (old.schema.get("additionalProperties"), new.schema.get("additionalProperties"), "{}")
-    for was, now, suffix in (elements, values):
+    for was, now, suffix in (elements, names, values):
         if was is not None and now is not None:
             yield from _compare(old.at(was), new.at(now), path + suffix)
 

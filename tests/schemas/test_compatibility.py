@@ -17,7 +17,11 @@ BASE: Any = {
         "mode": {"anyOf": [{"type": "string", "enum": ["fast", "slow"]}, {"type": "null"}], "default": None},
         "tags": {"type": "array", "items": {"type": "string"}, "default": []},
         "source": {"oneOf": [{"$ref": "#/$defs/Text"}, {"$ref": "#/$defs/Bytes"}]},
-        "scores": {"type": "object", "additionalProperties": {"type": "number"}},
+        "scores": {
+            "type": "object",
+            "additionalProperties": {"type": "number"},
+            "propertyNames": {"maxLength": 10},
+        },
     },
     "required": ["name", "size", "source"],
     "$defs": {
@@ -55,6 +59,10 @@ BREAKING: dict[str, Edit] = {
     "scores{}: number is no longer allowed (now string)": lambda s: s["properties"]["scores"].update(
         additionalProperties={"type": "string"}
     ),
+    "scores<name>: maxLength was 10 and is 5": lambda s: s["properties"]["scores"]["propertyNames"].update(maxLength=5),
+    "tags<name>: pattern was None and is '^a'": lambda s: s["properties"]["tags"].update(
+        propertyNames={"pattern": "^a"}
+    ),
     "source: Bytes is no longer allowed (now Text)": lambda s: s["properties"]["source"]["oneOf"].pop(),
     "source.Text.text: the field was removed": lambda s: s["$defs"]["Text"].update(properties={}, required=[]),
     "source.Bytes.data: contentEncoding was 'base64' and is 'base16'": lambda s: s["$defs"]["Bytes"]["properties"][
@@ -72,6 +80,9 @@ COMPATIBLE: dict[str, Edit] = {
     "size: minimum was 1 and is 0": lambda s: s["properties"]["size"].update(minimum=0),
     "name: maxLength was 10 and is None": lambda s: s["properties"]["name"].pop("maxLength"),
     "name: pattern '^a' was dropped": lambda s: s["properties"]["name"].pop("pattern"),
+    "scores<name>: maxLength was 10 and is 20": lambda s: s["properties"]["scores"]["propertyNames"].update(
+        maxLength=20
+    ),
     "mode: 'medium' is allowed as well": lambda s: s["properties"]["mode"]["anyOf"][0]["enum"].append("medium"),
     "size: null is allowed as well": lambda s: s["properties"].update(
         size={"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]}
