@@ -14,6 +14,7 @@ ORDER = (
     "own_cost",
     "latency",
     "query_overhead",
+    "engines",
     "update",
     "fairness",
     "footprint",

@@ -14,6 +14,7 @@ from schemas import AnswerMode
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 PooledPort = Literal["embedder", "reranker", "generator"]
+EngineName = Literal["faust", "confluent"]
 
 
 def _home() -> Path:
@@ -108,7 +109,7 @@ class Settings(BaseSettings):
     ingest_segments: str = "chunk|embed|upsert"
     """`|` is a topic, `+` is a call."""
     query_segments: str = "retrieve|rerank|generate"
-    engine: Literal["faust", "confluent"] = "faust"
+    engine: EngineName = "faust"
     """What reads the topics; see docs/adr/0012."""
     instance_id: str = ""
     """Names this worker within its consumer groups, so that a restart within ten seconds moves no partition; one that

@@ -18,9 +18,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from streams.runtime.engines.hosting import Engine
 from streams.runtime.errors import Fatal
 from streams.runtime.records import Record
-from streams.settings import Settings
+from streams.settings import EngineName, Settings
 from tests.streams.runtime.engines.contract import PATIENCE_S, EngineContract, Handle, until
-from tests.streams.runtime.engines.victim import SESSION_S, EngineName, engine_of
+from tests.streams.runtime.engines.victim import SESSION_S, engine_of
 
 
 class KafkaCluster:

@@ -13,10 +13,9 @@ from streams.local.keeper import Keeper
 from streams.local.listeners import free_ports
 from streams.local.state import PartState
 from streams.runtime.records import Record
-from streams.settings import LocalStack, Settings
+from streams.settings import EngineName, LocalStack, Settings
 from tests.streams.runtime.engines.contract import Handle, until
 from tests.streams.runtime.engines.kafka import KafkaCluster, number_of
-from tests.streams.runtime.engines.victim import EngineName
 
 pytestmark = pytest.mark.stack
 

@@ -4,18 +4,16 @@ import asyncio
 import os
 import signal
 import sys
-from typing import Literal
 
 from streams.runtime.engines.confluent import ConfluentEngine
 from streams.runtime.engines.faust import FaustEngine
 from streams.runtime.engines.hosting import Engine
 from streams.runtime.engines.reader import Options
 from streams.runtime.records import Record
+from streams.settings import EngineName
 
 SESSION_S = 6
 """The shortest session that a broker allows, so that the next victim soon owns what this one leaves."""
-
-EngineName = Literal["faust", "confluent"]
 
 
 def engine_of(name: EngineName, bootstrap: str, *, max_events: int) -> Engine:
