@@ -121,7 +121,8 @@ def _nested(parent: _Node, schema: Schema) -> _Node:
 
 def _members(old: _Node, new: _Node, path: str) -> Iterator[Change]:
     """Elements of an array, names and values of a map."""
-    names = (old.schema.get("propertyNames", {}), new.schema.get("propertyNames", {}), "<name>")
+    any_name: Schema | None = {} if "propertyNames" in old.schema or "propertyNames" in new.schema else None
+    names = (old.schema.get("propertyNames", any_name), new.schema.get("propertyNames", any_name), "<name>")
     elements = (old.schema.get("items"), new.schema.get("items"), "[]")
     values = (old.schema.get("additionalProperties"), new.schema.get("additionalProperties"), "{}")
     for was, now, suffix in (elements, names, values):
