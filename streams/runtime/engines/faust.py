@@ -22,6 +22,16 @@ class _Consumer(driver.Consumer):
     def on_buffer_full(self, tp: TP) -> None:
         pass
 
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Back to where the group stands: what was fetched during a rebalance has been thrown away.
+
+        Faust does not move a partition of which nothing is committed, whose records would be lost.
+        """
+        committed = await super().seek_to_committed()
+        if untouched := [partition for partition, position in committed.items() if not position]:
+            await self._thread.seek_to_beginning(*untouched)
+        return committed
+
 
 class _Transport(driver.Transport):
     Consumer = _Consumer
