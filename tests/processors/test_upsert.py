@@ -3,9 +3,10 @@ from dataclasses import replace
 
 import pytest
 
+from processors.conformance.documents import About
 from processors.embed import Embed
 from processors.errors import Poison
-from processors.ports import Index
+from processors.ports import Index, Role, Vectors
 from processors.upsert import Upsert
 from schemas import (
     ChunksExtracted,
@@ -24,9 +25,11 @@ from tests.processors.index_contract import find, versions
 pytestmark = pytest.mark.stack
 
 
-async def receipts(index: Index, *events: ChunksExtracted | DocumentDeleted) -> Sequence[Receipt]:
+async def receipts(
+    index: Index, *events: ChunksExtracted | DocumentDeleted, embedder: HashedWords | None = None
+) -> Sequence[Receipt]:
     """What the embed and upsert stages say about these events."""
-    embed, upsert = Embed(HashedWords(), index), Upsert(index)
+    embed, upsert = Embed(embedder or HashedWords(), index), Upsert(index)
     return [receipt for event in events for after in await embed(event) for receipt in await upsert(after)]
 
 
@@ -187,6 +190,45 @@ async def test_new_readers_take_effect_without_a_new_embedding(index: Index) -> 
     assert indexed.embedded == 0
     assert await find(index, "pump") == []
     assert len(await find(index, "pump", principals=("ann",))) == 1
+
+
+class Unasked(HashedWords):
+    """A model that nobody may call."""
+
+    async def embed(self, texts: Sequence[str], *, role: Role) -> Vectors:
+        raise AssertionError(f"asked for {len(texts)} texts")
+
+
+LARGE = [f"chunk {number} of a large document" for number in range(300)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        About(version=2, metadata={"team": "north"}),
+        About(version=2, readers=("ann", "group:ops")),
+        About(version=2, metadata={"team": "south"}, readers=("ann",)),
+    ],
+    ids=["metadata", "readers", "both"],
+)
+async def test_a_change_of_metadata_or_readers_alone_never_calls_the_model(index: Index, change: About) -> None:
+    await receipts(index, *slices(LARGE))
+    [indexed] = await receipts(index, *slices(LARGE, **change), embedder=Unasked())
+    assert isinstance(indexed, DocumentIndexed)
+    assert (indexed.chunks, indexed.embedded) == (300, 0)
+    assert await live_texts(index) == LARGE
+    found = await find(index, "chunk 299 of a large document", principals=("ann",), filters=change.get("metadata"))
+    assert (found[0].text, found[0].version, found[0].metadata) == (LARGE[299], 2, change.get("metadata", {}))
+
+
+async def test_what_moves_from_slice_to_slice_keeps_its_vector(index: Index) -> None:
+    await receipts(index, *slices(LARGE))
+    moved = [*LARGE[200:], "a new line", *LARGE[:200]]
+    embedder = HashedWords()
+    [indexed] = await receipts(index, *slices(moved, version=2), embedder=embedder)
+    assert isinstance(indexed, DocumentIndexed)
+    assert (indexed.chunks, indexed.embedded, embedder.texts) == (301, 1, ["a new line"])
+    assert await live_texts(index) == moved
 
 
 async def test_a_text_that_no_row_can_hold_is_poison(index: Index) -> None:
