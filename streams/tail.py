@@ -131,21 +131,12 @@ class Tail:
         topic = consumer.list_topics(self._topic, timeout=CONNECT_S).topics[self._topic]
         if topic.error is not None or not topic.partitions:
             raise TopicMissing(self._topic, self._address)
-        until = time.monotonic() + CONNECT_S
         return [
-            TopicPartition(self._topic, partition, self._end(consumer, partition, until))
+            TopicPartition(
+                self._topic, partition, bounds(consumer, self._topic, partition, pause=self._stopping.wait)[1]
+            )
             for partition in self._pick(sorted(topic.partitions))
         ]
-
-    def _end(self, consumer: Consumer, partition: int, until: float) -> int:
-        while True:
-            try:
-                return consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=CONNECT_S)[1]
-            except KafkaException as error:
-                # A topic that was created a moment ago, or whose leader moves, settles within milliseconds.
-                if error.args[0].code() not in UNSETTLED or time.monotonic() > until:
-                    raise
-                self._stopping.wait(POLL_S)
 
     def _poll(self, consumer: Consumer, loop: asyncio.AbstractEventLoop) -> None:
         first = consumer.poll(POLL_S)
@@ -155,6 +146,23 @@ class Tail:
         arrived = [record(message) for message in batch if message.error() is None]
         if arrived and self._deliver is not None:
             loop.call_soon_threadsafe(self._deliver, arrived)
+
+
+def bounds(
+    consumer: Consumer, topic: str, partition: int, *, pause: Callable[[float], object] = time.sleep
+) -> tuple[int, int]:
+    """The first offset that is still there, and the next one to be written. Raises KafkaException."""
+    until = time.monotonic() + CONNECT_S
+    while True:
+        try:
+            first, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=CONNECT_S)
+        except KafkaException as error:
+            # A topic that was created a moment ago, or whose leader moves, settles within milliseconds.
+            if error.args[0].code() not in UNSETTLED or time.monotonic() > until:
+                raise
+            pause(POLL_S)
+        else:
+            return first, end
 
 
 def translated(error: Exception, address: str) -> Exception:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +14,7 @@ from streams.cli.reporting import counted, explained, plain
 from streams.cli.sources import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from streams.cli.replays import Replay
     from streams.letters.box import Box
@@ -91,7 +92,7 @@ def replay(
 
     desk, selection = _desk(), _selection(ids or (), code, stage, document, everything=everything)
     run = Replay(named=bool(ids), quiet=as_json or dry_run)
-    with explained():
+    with explained(), _segmented():
         if dry_run:
             box = desk.read(selection)
             run.planned(box, desk.plan(box, selection))
@@ -187,10 +188,26 @@ def _all_found(box: "Box", selection: "Selection") -> None:
         raise CommandError(f"there is no letter {', '.join(map(str, missing))}, or not any more", answered=True)
 
 
+@contextmanager
+def _segmented() -> "Iterator[None]":
+    """Which topics are read is known from the pipelines, and their settings may be wrong."""
+    from streams.composition import UnknownBackend
+    from streams.runtime.segments import SegmentError
+
+    try:
+        yield
+    except (UnknownBackend, SegmentError) as error:
+        raise CommandError(f"the settings of the pipelines: {error}", USAGE) from error
+
+
 def _confirm(what: str) -> None:
-    if not sys.stdin.isatty():
+    if not _is_watched():
         raise CommandError(f"{what}: say --yes to drop them", USAGE)
     typer.confirm(f"{what}. Drop them? Their documents and questions are lost to the pipeline", abort=True, err=True)
+
+
+def _is_watched() -> bool:
+    return sys.stdin.isatty()
 
 
 async def _replayed(desk: "Desk", selection: "Selection", run: "Replay", rate: float | None) -> None:

@@ -10,7 +10,7 @@ from streams.letters.log import Positions
 from streams.runtime.messages import record
 from streams.runtime.offsets import Partition
 from streams.runtime.records import Record
-from streams.tail import CONNECT_S, BrokerUnreachable, TopicMissing, translated
+from streams.tail import CONNECT_S, BrokerUnreachable, TopicMissing, bounds, translated
 
 PATIENCE_S = 15.0
 """How long a broker that was there may say nothing in the middle of a topic."""
@@ -98,10 +98,9 @@ class KafkaLog:
     def _bounds(self, consumer: Consumer, partition: Partition) -> tuple[int, int]:
         topic, number = partition
         try:
-            first, end = consumer.get_watermark_offsets(TopicPartition(self._prefix + topic, number), timeout=CONNECT_S)
+            return bounds(consumer, self._prefix + topic, number)
         except KafkaException as error:
             raise self._said(error) from error
-        return first, end
 
     def _said(self, error: KafkaException) -> ConnectionError:
         known = translated(error, self._address)
