@@ -24,7 +24,7 @@ from streams.settings import Settings
 from streams.topics import DOCUMENTS
 
 LIMIT_S = 600.0
-ENGINES = ("faust", "confluent")
+ENGINES = ["faust", "confluent"]
 LAYOUT = "chunk|embed|upsert"
 IDLE = 10
 AMID = 10
@@ -41,6 +41,7 @@ documents took before, with nothing else under way. A run in which the import en
 
 def main(
     documents: Annotated[int, typer.Option(help="Documents of the import.")] = 10_000,
+    engines: Annotated[list[str], typer.Option("--engine", help="What reads the topics.")] = ENGINES,
     cores: Annotated[int, typer.Option(help="Cores that everything shares.")] = 2,
     results: Annotated[Path, typer.Option(help="Where to leave the result.")] = RESULTS,
 ) -> None:
@@ -49,7 +50,7 @@ def main(
     pin(cores)
     figures = []
     with stack() as settings:
-        for engine in ENGINES:
+        for engine in engines:
             idle, amid = asyncio.run(asyncio.wait_for(measure(settings, documents, engine), LIMIT_S))
             unit = statistics.median(idle)
             figures += [

@@ -48,6 +48,8 @@ class Intake:
         self._waiting: Turns[tuple[Record, int]] = Turns()
         self._inside: Counter[Whose] = Counter()
         """Records in the window."""
+        self._outside = 0
+        """Records that wait for room in the read-ahead."""
         self._room = asyncio.Event()
         self._closed = False
         self.offsets = Offsets()
@@ -57,27 +59,26 @@ class Intake:
 
     @property
     def is_full(self) -> bool:
-        """Whether engines should read no further: one that polls in batches may hand in a whole one beyond."""
+        """Whether engines should read no further."""
         if not self._aside.has_room(0):
             return True
         # A record that takes long holds up the offsets behind it, which are remembered although their work is done.
-        remembered_bytes = RECORD_BYTES * self.offsets.in_flight()
+        remembered_bytes = RECORD_BYTES * (self.offsets.in_flight() - self._outside)
         return max(self._waiting.size, remembered_bytes) >= self._ahead_bytes
 
     async def accept(self, record: Record, generation: int) -> None:
         """Take a record in hand; waits while the read-ahead is full."""
-        await self.room()
-        self.offer(record, generation)
-
-    async def room(self) -> None:
-        """Wait while the read-ahead is full; a closed intake has room for all, which it ignores."""
-        while self.is_full and not self._closed:
-            self._room.clear()
-            await self._room.wait()
-
-    def offer(self, record: Record, generation: int) -> None:
-        """Take a record in hand, room or not."""
-        if self._closed or not self.offsets.start((record.topic, record.partition), record.offset, generation):
+        partition = (record.topic, record.partition)
+        if not self.offsets.start(partition, record.offset, generation):
+            return
+        self._outside += 1
+        try:
+            while self.is_full and not self._closed:
+                self._room.clear()
+                await self._room.wait()
+        finally:
+            self._outside -= 1
+        if self._closed or not self.offsets.owns(partition, generation):
             return
         size_bytes = RECORD_BYTES + record.size_bytes
         self._waiting.put((record, generation), whose=whose(record), size=size_bytes, key=_key(record))
@@ -115,9 +116,6 @@ class Intake:
         await self._aside.cancel()
 
     def _queue(self, record: Record, crowd: Crowd) -> None:
-        left_s = crowd.left_s(record)
-        if left_s is not None and record.key is not None:
-            asyncio.get_running_loop().call_later(left_s, self.hurry, record.key)
         if len(self._waiting) > crowd.max_waiting:
             excess, generation = self._waiting.excess()
             retry_after_s = crowd.retry_after_s(len(self._waiting))
@@ -126,6 +124,11 @@ class Intake:
                 await crowd.questions.refuse(record, retry_after_s=retry_after_s)
 
             self._aside.enter(_key(excess), excess.size_bytes, self._work(excess, generation, refuse))
+            if excess is record:
+                return
+        left_s = crowd.left_s(record)
+        if left_s is not None and record.key is not None:
+            asyncio.get_running_loop().call_later(left_s, self.hurry, record.key)
 
     def _served(self) -> None:
         if self._crowd:

@@ -52,7 +52,7 @@ class Desk:
 
     async def offer(self, records: Sequence[Record], generation: int = 1) -> None:
         for each in records:
-            self.intake.offer(each, generation)
+            await self.intake.accept(each, generation)
         await asyncio.sleep(0)
 
     async def finish(self, count: int) -> None:
@@ -143,7 +143,7 @@ async def test_offsets_behind_a_record_that_takes_long_are_not_remembered_withou
     reading = asyncio.create_task(_accept(desk, range(1, 100)))
     await asyncio.sleep(0.01)
     assert not reading.done()
-    assert desk.intake.offsets.in_flight() == 20
+    assert desk.intake.offsets.in_flight() == 21
     desk_gate.release()
     await reading
     await desk.intake.drain()
@@ -181,7 +181,7 @@ async def test_a_closed_intake_finishes_what_is_in_hand_and_gives_up_what_waits(
 
 
 async def test_who_waits_for_room_when_the_intake_closes_is_let_go() -> None:
-    desk = Desk(ahead=RECORD_BYTES)
+    desk = Desk(ahead=2 * RECORD_BYTES)
     await desk.offer([record(0, "a/0"), record(1, "a/1")])
     waiting = asyncio.create_task(desk.intake.accept(record(2, "a/2"), 1))
     await asyncio.sleep(0)
@@ -261,3 +261,17 @@ def test_the_read_ahead_follows_the_container(monkeypatch: pytest.MonkeyPatch) -
     assert ahead_bytes(4) == 32 * 2**20
     monkeypatch.setattr("streams.runtime.intake.limit_bytes", lambda: 64 * 2**30)
     assert ahead_bytes(6) == 128 * 2**20
+
+
+async def test_a_record_whose_partition_goes_while_it_waits_for_room_is_not_taken_in() -> None:
+    desk = Desk(ahead=2 * RECORD_BYTES)
+    await desk.offer([record(0, "a/0", partition=1), record(1, "a/1", partition=1)])
+    waiting = asyncio.create_task(desk.intake.accept(record(0, "b/0"), 1))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    desk.intake.revoke(PARTITION)
+    await desk.finish(3)
+    await waiting
+    await desk.intake.drain()
+    assert desk.begun == ["a/0", "a/1"]
+    assert desk.intake.offsets.due(1) == {("t", 1): 2}
