@@ -11,7 +11,6 @@ from random import Random
 
 import pytest
 import pytest_asyncio
-from _pytest.mark import ParameterSet
 
 from processors.backends.documents.parser import DocumentParser
 from processors.errors import Poison
@@ -31,7 +30,7 @@ HOSTILE = 12
 SECRET = "what stands in a file of the machine"
 
 
-def listed(names: Iterable[str]) -> list[ParameterSet]:
+def listed(names: Iterable[str]) -> list[object]:
     """The slow ones only in the long form."""
     chaos = (pytest.mark.chaos, pytest.mark.timeout(300))
     return [pytest.param(name, marks=chaos if name in SLOW else ()) for name in names]
