@@ -32,8 +32,9 @@ To write a scenario, make `test_NN_name.py` after `test_01_kill.py`:
     async def test_...(stack: Settings, seed: int, engine: str, tmp_path: Path, report: Report) -> None:
         report.judge(await Kill().run(stack, seed=seed, engine=engine, folder=tmp_path))
 
-`seed` and `engine` are parameters (`conftest.py`): the module's `QUICK_SEEDS` run in `make test`, `--seeds N` of them
-under the marker `chaos`. A test without `seed` is parametrised by nothing; mark it `chaos` where it takes long.
+`seed` and `engine` are parameters (`conftest.py`): the module's `QUICK_SEEDS` (default 1) run in `make test`, with its
+`QUICK_ENGINES` (default both), and `--seeds N` of them with both engines under the marker `chaos`. All quick forms
+together have four minutes on two cores. A test without `seed` runs as it is; mark it `chaos` where it takes long.
 
 What else a scenario may do: `adapt` (its settings), `judge` (a verdict of its own
 beside the common one), `run.note(...)` (a fault that is not the fleet's: `struck` only with evidence that work was in

@@ -1,13 +1,18 @@
 """Seeds and engines as parameters: few of them in `make test`, as many as asked for in `make chaos`."""
 
+from collections.abc import Sequence
+from itertools import product
+from types import ModuleType
 from typing import get_args
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from streams.settings import Settings
 from tests.chaos.report import RESULTS, Report
 
 ENGINES: tuple[str, ...] = get_args(Settings.model_fields["engine"].annotation)
+LONG = (pytest.mark.chaos, pytest.mark.timeout(600))
 
 
 @pytest.fixture(scope="session")
@@ -17,17 +22,27 @@ def report(pytestconfig: pytest.Config) -> Report:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that takes `seed` runs with its quick seeds by default, and with `--seeds` of them under `chaos`.
+    """A test that takes `seed` runs briefly by default, and `--seeds` times under `chaos`; each time per `engine`.
 
-    Its module may name them: `QUICK_SEEDS = (1, 2)`; none: it has a long form only.
+    Its module may say what is brief: `QUICK_SEEDS = (1, 2)`, empty for a long form alone, and `QUICK_ENGINES`.
     """
-    if "engine" in metafunc.fixturenames:
-        metafunc.parametrize("engine", ENGINES)
-    if "seed" in metafunc.fixturenames:
+    names = [name for name in ("seed", "engine") if name in metafunc.fixturenames]
+    engines = ENGINES if "engine" in names else ("",)
+    if names == ["engine"]:
+        metafunc.parametrize("engine", engines)
+    elif names:
         first, count = metafunc.config.getoption("first_seed"), metafunc.config.getoption("seeds")
-        quick = [pytest.param(seed, id=f"quick{seed}") for seed in getattr(metafunc.module, "QUICK_SEEDS", (1,))]
-        long = [
-            pytest.param(seed, id=f"seed{seed}", marks=(pytest.mark.chaos, pytest.mark.timeout(600)))
-            for seed in range(first, first + count)
-        ]
-        metafunc.parametrize("seed", quick + long)
+        brief = product(getattr(metafunc.module, "QUICK_SEEDS", (1,)), _brief(metafunc.module, engines))
+        cases = [_case(names, seed, engine, "quick") for seed, engine in brief]
+        cases += [_case(names, *each, "seed", *LONG) for each in product(range(first, first + count), engines)]
+        metafunc.parametrize(names, cases)
+
+
+def _brief(module: ModuleType, engines: Sequence[str]) -> Sequence[str]:
+    return [engine for engine in engines if engine in getattr(module, "QUICK_ENGINES", engines)]
+
+
+def _case(names: Sequence[str], seed: int, engine: str, form: str, *marks: pytest.MarkDecorator) -> ParameterSet:
+    values = {"seed": seed, "engine": engine}
+    name = "-".join(filter(None, (engine, f"{form}{seed}")))
+    return pytest.param(*(values[each] for each in names), id=name, marks=marks)

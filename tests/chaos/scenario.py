@@ -5,7 +5,7 @@ import tempfile
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,7 @@ from streams.sender import Sender
 from streams.settings import Settings
 from tests.chaos import observer
 from tests.chaos.checker import Verdict, changed, check, repeats, unanswered
-from tests.chaos.fleet import SESSION_S, Fleet
+from tests.chaos.fleet import LOOK_S, SESSION_S, STRIKE_S, Fleet
 from tests.chaos.ledger import Asked, Entry, Fault, Ledger, Published
 from tests.chaos.observer import Observer
 from tests.chaos.workload import Driver, Shape, Step, planned, tenants
@@ -58,6 +58,8 @@ class Run:
     ledger: Ledger
     fleet: Fleet
     driver: Driver
+    driven: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the whole workload has been sent."""
     figures: dict[str, Figure] = field(default_factory=dict)
     """For the report, by what they measure."""
 
@@ -68,6 +70,16 @@ class Run:
     def note(self, what: str, target: str, *, struck: bool, evidence: str) -> None:
         """A fault that is not the fleet's."""
         self.ledger.note(Fault(what=what, target=target, struck=struck, evidence=evidence))
+
+    async def busy(self, stage: str = "", patience_s: float = STRIKE_S) -> None:
+        """Wait until a worker has something in hand, in a stage or in any; for so long at most."""
+        until = time.monotonic() + patience_s
+        while not self.in_hand(stage) and time.monotonic() < until:
+            await asyncio.sleep(LOOK_S)
+
+    def in_hand(self, stage: str = "") -> Sequence[str]:
+        """What the workers have begun and not finished, in a stage or in any."""
+        return [about for about in self.fleet.in_hand if about.startswith(stage)]
 
     async def rest(self, within_s: float = REST_S) -> float:
         """Wait until everything is answered and committed, or for so long; how many seconds it took."""
@@ -133,7 +145,8 @@ class Scenario(ABC):
             run, steps = await self._begin(stack, seed, engine, folder, resources)
             await run.fleet.start(self.workers)
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(run.driver.drive(steps))
+                driving = tasks.create_task(run.driver.drive(steps))
+                driving.add_done_callback(lambda _: run.driven.set())
                 tasks.create_task(self.strike(run))
             run.figures[CALM] = Figure(value=await run.rest(), unit="s")
             shown = await observer.dump(run.settings, tenants(steps))

@@ -11,6 +11,7 @@ from tests.chaos.scenario import Run, Scenario
 from tests.chaos.workload import Shape
 
 pytestmark = pytest.mark.stack
+QUICK_ENGINES = ("confluent",)
 
 STORM_S = 12.0
 MOST = 4

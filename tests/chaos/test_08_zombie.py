@@ -12,6 +12,7 @@ from tests.chaos.scenario import Run, Scenario
 from tests.chaos.workload import Shape
 
 pytestmark = pytest.mark.stack
+QUICK_ENGINES = ("faust",)
 
 TAKEN_OVER_S = 30.0
 
