@@ -26,8 +26,6 @@ ENVIRONMENT: Final = {
 }
 MAX_REPLY_BYTES: Final = 512 * 1024 * 1024
 """Above what the caps on a document let through; only a process that was taken over says more."""
-
-
 ENDED_S: Final = 1.0
 """From the last byte of a process to its return code it takes some milliseconds."""
 
@@ -95,10 +93,12 @@ class ReadingProcesses:
         self._idle: list[ReadingProcess] = []
         self._busy: set[ReadingProcess] = set()
         self._replacing: set[asyncio.Task[None]] = set()
+        self._closed = False
         self.warming: tuple[bytes, ...] = ()
         """The request by which a replacement imports what documents have needed so far."""
 
     async def close(self) -> None:
+        self._closed = True
         for task in (replacing := list(self._replacing)):
             task.cancel()
         await asyncio.gather(*replacing, return_exceptions=True)
@@ -123,7 +123,7 @@ class ReadingProcesses:
                 spoilt = process.spoilt
                 await self._take_back(process)
         finally:
-            if spoilt:
+            if spoilt and not self._closed:
                 # The slot is free again when there is somebody to fill it.
                 replacing = asyncio.create_task(self._replace())
                 self._replacing.add(replacing)

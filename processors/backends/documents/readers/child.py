@@ -9,6 +9,7 @@ import struct
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -153,9 +154,8 @@ def _bind_to_parent() -> None:
 
 def _be_the_first_to_go() -> None:
     """Where the container runs out of memory, Linux ends this process and not the worker."""
-    score = Path("/proc/self/oom_score_adj")
-    if score.exists():
-        score.write_text("1000")
+    with suppress(OSError):  # where the system has no such order, or does not let it be changed
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _resident_bytes() -> int:

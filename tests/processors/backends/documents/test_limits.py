@@ -97,6 +97,14 @@ async def test_no_replacement_outlives_its_parser() -> None:
     with pytest.raises(Poison, match="parse-timeout"):
         await parser.parse(b"next", media_type="", filename="x.txt")
     await parser.close()
+    parser = DocumentParser(processes=1)
+    reading = asyncio.create_task(parser.parse(LONG_TABLE, media_type="", filename="long.csv"))
+    while not parser._processes._busy:  # noqa: ASYNC110 (the parser tells nobody)
+        await asyncio.sleep(0.01)
+    await parser.close()
+    with pytest.raises(Poison):
+        await reading
+    assert not parser._processes._replacing
     assert psutil.Process().children() == before
 
 
