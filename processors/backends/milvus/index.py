@@ -31,7 +31,7 @@ from processors.backends.milvus.rows import (
     vectors_of,
 )
 from processors.backends.milvus.schema import Form
-from processors.backends.milvus.search import Live, by_document, dead_rows, is_live, live_rows, ranked
+from processors.backends.milvus.search import Live, by_document, dead_rows, is_live, just_moved, live_rows, ranked
 from processors.backends.milvus.store import MilvusStore, Model
 from processors.backends.milvus.sweep import Unswept
 from processors.errors import Transient
@@ -191,12 +191,16 @@ class MilvusIndex:
         snapshot_us = (time.time() - self.staleness_s) * 1e6
         fetch = search.limit + max(10, search.limit // 5)
         expression = visible(search, self._form)
-        hits, live = await self._found(search, expression, fetch, snapshot_us)
+        hits, live, moved = await self._found(search, expression, fetch, snapshot_us)
         kept = [hit for hit in hits if is_live(hit, live)]
-        if len(kept) < min(search.limit, len(hits)) and len(hits) >= fetch:
-            # Superseded rows took the room of others: search once more, without those documents' dead rows. What was
-            # decided holds, for a head may have been written in between; only a deletion counts at once.
-            hits, later = await self._found(search, f"{expression} and not {dead_rows(live)}", fetch, snapshot_us)
+        crowded = len(kept) < min(search.limit, len(hits)) and len(hits) >= fetch
+        vanished = moved - {hit["document"] for hit in kept}
+        if crowded or vanished:
+            # Superseded rows took the room of others, or a head came between the two looks by a clock that is behind:
+            # search once more, without those documents' dead rows. What was decided holds, for a head may have been
+            # written in between; only a deletion counts at once.
+            living = f"{expression} and not {dead_rows(live)}"
+            hits, later, _ = await self._found(search, living, fetch, snapshot_us, fresh=bool(vanished))
             deleted = {document: rows for document, rows in later.items() if rows.version == DELETED}
             kept = [hit for hit in hits if is_live(hit, {**later, **live, **deleted})]
         words = "bm25" if self._store.shape.words == "bm25" else "sparse"
@@ -222,20 +226,23 @@ class MilvusIndex:
         return deleted
 
     async def _found(
-        self, search: Search, expression: str, fetch: int, snapshot_us: float
-    ) -> tuple[Sequence[Row], Mapping[str, Live]]:
-        """Rows that match, and which rows of each of their documents the search may show."""
+        self, search: Search, expression: str, fetch: int, snapshot_us: float, *, fresh: bool = False
+    ) -> tuple[Sequence[Row], Mapping[str, Live], set[str]]:
+        """Rows that match, which rows of their documents the search may show, and documents that have just changed.
+
+        `fresh` rows are all that are written.
+        """
         hits = await self._store.search(
             vector=search.vector,
             text=search.text,
             expression=expression,
             limit=fetch,
             fields=PASSAGE_FIELDS,
-            snapshot_s=None if search.heads else self._snapshot_s(),
+            snapshot_s=None if fresh or search.heads else self._snapshot_s(),
         )
         documents = sorted({hit["document"] for hit in hits})
         if not documents:
-            return hits, {}
+            return hits, {}, set()
         theirs = f"{of_tenant(search.tenant, self._form)} and {among('document', documents)}"
         given = {document_key(head.tenant, head.document_id): head for head in search.heads}
         known = [head_row(given[document]) for document in documents if document in given]
@@ -244,7 +251,8 @@ class MilvusIndex:
         for document, rows in heads.items():
             version = given[document].version if document in given else 0
             live[document] = live_rows(rows, snapshot_us, known=version)
-        return hits, live
+        moved = {document for document, rows in heads.items() if just_moved(rows, snapshot_us)}
+        return hits, live, {document for document in moved if live[document].version != DELETED}
 
     async def _decided(self, document: str) -> Head:
         """The newest of a document's heads, whatever a late writer made of the row that repeats it."""

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -209,8 +209,8 @@ async def test_a_head_written_between_the_two_looks_of_a_search_hides_nothing(
     await index.write(await embedded(late))
     look, looks = index._found, []
 
-    async def found(*arguments: Any) -> Any:
-        looks.append(await look(*arguments))
+    async def found(*arguments: Any, **options: Any) -> Any:
+        looks.append(await look(*arguments, **options))
         await index.flip(head(late))  # its time lies before the search, as that of a flip on its way does
         return looks[-1]
 
@@ -285,3 +285,33 @@ def test_connecting_imports_no_pandas() -> None:
         "assert not check_is_row_based(pandas.DataFrame({'a': [1]}))\n"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+class Overtaken(MilvusIndex):
+    """Between a search's look at the rows and its look at the heads something happens, once."""
+
+    meanwhile: Callable[[], Awaitable[object]] | None = None
+
+    async def _heads(self, expression: str, snapshot_s: float | None) -> Any:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        return await super()._heads(expression, snapshot_s)
+
+
+@pytest.mark.parametrize("behind_s", [0, 5, -5])
+async def test_a_version_that_replaces_another_amid_a_search_leaves_no_hole_whatever_its_writers_clock_says(
+    index: MilvusIndex, another: Callable[[], MilvusIndex], behind_s: float
+) -> None:
+    overtaken = Overtaken(f"milvus+{index._client.uri}/{index.name}")
+    await overtaken.open()
+    await publish(index, ["the old pump"], flipped_at=datetime.now(UTC) - timedelta(minutes=1))
+    await publish(index, ["a valve"], document_id="other")
+
+    async def replace_it() -> None:
+        await publish(index, ["the new pump"], version=2, flipped_at=datetime.now(UTC) - timedelta(seconds=behind_s))
+
+    overtaken.meanwhile = replace_it
+    found = [passage.text for passage in await find(overtaken, "pump") if passage.document_id == HANDBOOK]
+    assert found in (["the old pump"], ["the new pump"])
+    await overtaken.close()
