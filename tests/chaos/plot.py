@@ -5,7 +5,7 @@ from html import escape
 
 WIDTH, LEFT, RIGHT, ROW, TOP, FOOT = 860, 250, 24, 30, 58, 40
 """Pixels: the drawing, what the names and the right edge take, a row, what stands above and below them."""
-TITLE = "Seconds from the last event and fault until all was answered and committed: a dot per run, and the median"
+TITLE = "Seconds from the last event and fault until all was at rest: a dot per run, and the median"
 STYLE = """
 svg { --paper:#ffffff; --ink:#1f2733; --soft:#5d6a7a; --edge:#d9dfe7; --dot:#12536b; --middle:#d3704a }
 @media (prefers-color-scheme: dark) { svg { --paper:#10151c; --ink:#e6ebf2; --soft:#9aa7b8; --edge:#2a3442;
