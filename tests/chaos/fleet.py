@@ -67,9 +67,12 @@ class Member:
 
     async def ready(self) -> None:
         """Return when the present process reads records."""
-        async with asyncio.timeout(READY_S):
-            while not self._said(READY_LINE):  # noqa: ASYNC110 (another process says it, in a file)
-                await asyncio.sleep(0.05)
+        try:
+            async with asyncio.timeout(READY_S):
+                while not self._said(READY_LINE):  # noqa: ASYNC110 (another process says it, in a file)
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise TimeoutError(f"{self.name} is not ready: {self.log.read_text()[-1000:]}") from None
 
     async def kill(self, *, patience_s: float = STRIKE_S) -> Fault:
         """SIGKILL as soon as it has work in hand; what it had is the evidence. Another process follows."""
@@ -147,6 +150,8 @@ class Member:
                     stderr=log,
                     env=os.environ | self._settings.environment,
                 )
+            if self._retired:  # while it was being started
+                self._signal(signal.SIGTERM)
             code = await self._process.wait()
             if not self._meant:
                 self._ledger.note(Fault(what="exit", target=self.name, struck=False, evidence=f"code {code}"))
@@ -163,6 +168,11 @@ class Fleet:
         self._ledger = ledger
         self._names = 0
         self.members: list[Member] = []
+
+    @property
+    def in_hand(self) -> Sequence[str]:
+        """Stage and record of everything that its workers have begun and not finished."""
+        return [about for member in self.members for about in member.in_hand]
 
     def join(self, *, stages: str = "") -> Member:
         """One more worker, which hosts these stages (all where none is named); `ready` says when it works."""
