@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.problems import USAGE, CommandError
+from streams.cli.problems import UNREACHABLE, USAGE, CommandError
 from streams.cli.reporting import counted, explained, plain
 from streams.cli.sources import load_settings
 
@@ -92,14 +92,17 @@ def replay(
 
     desk, selection = _desk(), _selection(ids or (), code, stage, document, everything=everything)
     run = Replay(named=bool(ids), quiet=as_json or dry_run)
+    lost: ConnectionError | None = None
     with explained(), _segmented():
         if dry_run:
             box = desk.read(selection)
             run.planned(box, desk.plan(box, selection))
         else:
-            asyncio.run(_replayed(desk, selection, run, rate))
+            lost = asyncio.run(_replayed(desk, selection, run, rate))
     typer.echo(json.dumps(run.as_data(dry=dry_run)) if as_json else plain(run.as_text(dry=dry_run)))
-    if run.interrupted:
+    if lost is not None:
+        raise CommandError(str(lost), UNREACHABLE, answered=True)
+    if run.ended == "interrupted":
         raise typer.Exit(INTERRUPTED)
     if run.refused:
         raise CommandError(f"{counted(len(run.refused), 'letter')} cannot be replayed", answered=True)
@@ -210,17 +213,27 @@ def _is_watched() -> bool:
     return sys.stdin.isatty()
 
 
-async def _replayed(desk: "Desk", selection: "Selection", run: "Replay", rate: float | None) -> None:
+async def _replayed(desk: "Desk", selection: "Selection", run: "Replay", rate: float | None) -> ConnectionError | None:
+    """The reason why it was broken off in the middle, if it was. Raises what keeps it from beginning."""
     from streams.letters.replaying import Pace
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def interrupt() -> None:
-        run.interrupted = True
+        run.ended = "interrupted"
         stop.set()
         loop.remove_signal_handler(signal.SIGINT)  # whoever asks twice does not want to wait for the broker
 
     loop.add_signal_handler(signal.SIGINT, interrupt)
-    with run:
-        run.refused += await desk.replay(selection, pace=Pace(rate), stop=stop, on_plan=run.planned, on_done=run.done)
+    try:
+        with run:
+            run.refused += await desk.replay(
+                selection, pace=Pace(rate), stop=stop, on_plan=run.planned, on_done=run.done
+            )
+    except ConnectionError as error:
+        if not run.begun:
+            raise
+        run.ended = "broken off"
+        return error
+    return None

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from streams.cli.letters import by_code
 from streams.cli.reporting import counted, one_line
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from streams.cli.activity import Activity
+
+Ended = Literal["interrupted", "broken off"]
 
 
 class Replay:
@@ -33,7 +35,8 @@ class Replay:
         self._plan = Plan()
         self.box = Box((), ())
         self.refused: list[Refusal] = []
-        self.interrupted = False
+        self.ended: Ended | None = None
+        """Why it ended before everything was done."""
 
     def __enter__(self) -> Self:
         if not self._quiet and sys.stdout.isatty():
@@ -70,6 +73,11 @@ class Replay:
             self._activity.now(f"replaying: {len(self._done)} of {len(self._plan.steps)} done")
 
     @property
+    def begun(self) -> bool:
+        """Whether anything is written, so that there is something to tell."""
+        return bool(self._done)
+
+    @property
     def _left(self) -> int:
         return sum(len(step.letters) for step in self._plan.steps) - sum(len(step.letters) for step in self._done)
 
@@ -85,8 +93,8 @@ class Replay:
             )
         lines += [f"{mark.how:<9} {letter.id} already, at {mark.at}" for letter, mark in self._before]
         lines.append(_sum(steps, "would be replayed" if dry else "replayed"))
-        if self.interrupted:
-            lines.append(f"interrupted with {counted(self._left, 'letter')} to go; the same command goes on with them")
+        if self.ended:
+            lines.append(f"{self.ended} with {counted(self._left, 'letter')} to go; the same command goes on with them")
         return "\n".join(map(one_line, lines))
 
     def as_data(self, *, dry: bool) -> dict[str, object]:
@@ -105,8 +113,8 @@ class Replay:
             "refused": [{"id": str(each.letter.id), "reason": each.reason} for each in self.refused],
             "late": [str(letter.id) for letter in self._plan.late],
             "already": [{"id": str(letter.id), "how": mark.how, "at": mark.at} for letter, mark in self._before],
-            "interrupted": self.interrupted,
-            "left": self._left if self.interrupted else 0,
+            "ended": self.ended,
+            "left": self._left if self.ended else 0,
         }
 
     @property
