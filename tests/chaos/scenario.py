@@ -74,7 +74,7 @@ class Run:
     async def busy(self, stage: str = "", patience_s: float = STRIKE_S) -> None:
         """Wait until a worker has something in hand, in a stage or in any; for so long at most."""
         until = time.monotonic() + patience_s
-        while not self.in_hand(stage) and time.monotonic() < until:
+        while not self.in_hand(stage) and time.monotonic() < until:  # noqa: ASYNC110 (their journals tell)
             await asyncio.sleep(LOOK_S)
 
     def in_hand(self, stage: str = "") -> Sequence[str]:

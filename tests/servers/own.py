@@ -1,0 +1,83 @@
+"""A server of a test's own, made from a part of the local stack: killed, paused and started as the test likes."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from streams.local import tether
+from streams.local.parts import Part
+
+LOOK_S = 0.05
+
+
+class OwnServer:
+    """The same server on the same data from start to start; dies with the test."""
+
+    def __init__(self, part: Part, log: Path) -> None:
+        self.part = part
+        self._log = log
+        self._process: Process | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.part.port}"
+
+    async def start(self) -> None:
+        """Return when it answers."""
+        part = self.part
+        assert part.command is not None
+        assert part.probe is not None
+        if part.prepare is not None:
+            await asyncio.to_thread(part.prepare)
+        command = [sys.executable, tether.__file__, str(os.getpid()), *part.command()]
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
+        deadline = time.monotonic() + part.start_s
+        while not await asyncio.to_thread(part.probe):
+            alive = self._process.returncode is None and time.monotonic() < deadline
+            assert alive, f"{part.name}: {self._log.read_text()[-2000:]}"
+            await asyncio.sleep(LOOK_S)
+
+    async def stop(self) -> None:
+        """As its operator stops it."""
+        await self._end(signal.SIGTERM)
+
+    async def kill(self) -> None:
+        """As a crash ends it."""
+        await self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+
+    async def _end(self, number: signal.Signals) -> None:
+        self._signal(number)
+        if self._process is not None:
+            try:
+                await asyncio.wait_for(self._process.wait(), self.part.stop_s)
+            except TimeoutError:
+                self._signal(signal.SIGKILL)
+                await self._process.wait()
+
+
+@asynccontextmanager
+async def running(part: Part, log: Path) -> AsyncIterator[OwnServer]:
+    """The server, answering; gone afterwards, whatever was done to it. Its data stay where the part keeps them."""
+    server = OwnServer(part, log)
+    try:
+        await server.start()
+        yield server
+    finally:
+        await server.kill()
