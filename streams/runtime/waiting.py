@@ -14,7 +14,10 @@ T = TypeVar("T")
 FIRST_DELAY_S, MAX_DELAY_S = 0.02, 0.5
 SHARE = 0.1
 """Of the time waited so far until the next try: what became visible is noticed soon, and 60 s cost some 150 tries."""
-
+BETWEEN_S = 0.005
+"""Between the tries of all that wait: a look-up takes 1 to 2 ms, and the store has other work."""
+MARGIN_S = 0.1
+"""Before a deadline, to say what is missing rather than that it is late."""
 RETRY_AFTER_S = 1.0
 """Where too many wait: by then most of those of a usual ingest are through."""
 
@@ -41,25 +44,24 @@ class Waiting:
                 return await attempt()
             except NotYet as error:
                 missing = error
-                delay_s = self._delay_s(missing)
+            left_s = self._left_s(missing)
             try:
-                async with aside():
-                    await self._clock.sleep(delay_s)
+                async with aside() as waiting:
+                    delay_s = max(FIRST_DELAY_S, min(SHARE * self.waited_s, MAX_DELAY_S), BETWEEN_S * waiting)
+                    await self._clock.sleep(min(delay_s, left_s))
             except Crowded:
                 said = f"{missing.reason}; and this worker lets no more questions wait"
                 raise Interrupted(OVERLOADED, said, retry_after_s=RETRY_AFTER_S) from None
 
-    def _delay_s(self, missing: NotYet) -> float:
-        """Until the next try. Raises Interrupted where there is to be none."""
+    def _left_s(self, missing: NotYet) -> float:
+        """How long the event may still wait. Raises Interrupted where it may not."""
         now = self._clock.monotonic()
         self._began = now if self._began is None else self._began
         self.waited_s = now - self._began
-        delay_s = min(max(FIRST_DELAY_S, SHARE * self.waited_s), MAX_DELAY_S)
         left_s = missing.wait_s - self.waited_s
-        over = left_s <= 0
         if self._deadline is not None:
-            over = over or (self._deadline - self._clock.now()).total_seconds() <= delay_s
-        if over:
+            left_s = min(left_s, (self._deadline - self._clock.now()).total_seconds() - MARGIN_S)
+        if left_s <= 0:
             said = f"{missing.reason}; the question waited {self.waited_s:.1f} s for it"
             raise Interrupted(missing.code, said) from missing
-        return min(delay_s, left_s)
+        return left_s

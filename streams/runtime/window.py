@@ -71,14 +71,16 @@ class Window:
         finally:
             _place.reset(token)
 
-    def step_aside(self, size_bytes: int) -> None:
-        """Give a place to others for a while. Raises Crowded."""
+    def step_aside(self, size_bytes: int) -> int:
+        """Give a place to others for a while; how many did so. Raises Crowded."""
         many = self._aside_events >= ASIDE * self._max_events
         if many or (self._aside_events > 0 and self._aside_bytes + size_bytes > self._max_bytes):
             raise Crowded
         self._aside_events += 1
         self._aside_bytes += size_bytes
+        waiting = self._aside_events
         self.leave(size_bytes)
+        return waiting
 
     def step_back(self, size_bytes: int) -> None:
         """Take a place again, whether there is room or not."""
@@ -123,19 +125,19 @@ class _Place:
 
 
 @asynccontextmanager
-async def aside() -> AsyncIterator[None]:
+async def aside() -> AsyncIterator[int]:
     """What waits in the block has no place in its window meanwhile; outside of a window it just waits.
 
-    The end of the block waits for a place again. Raises Crowded.
+    It is told how many wait so, itself included. The end of the block waits for a place again. Raises Crowded.
     """
     place = _place.get()
     if place is None:
-        yield
+        yield 1
         return
     window, size_bytes = place.window, place.size_bytes
-    window.step_aside(size_bytes)
+    waiting = window.step_aside(size_bytes)
     try:
-        yield
+        yield waiting
     except BaseException:
         window.step_back(size_bytes)  # to say what became of it, and end
         raise

@@ -166,4 +166,5 @@ async def test_more_questions_than_may_wait_are_told_when_to_ask_again() -> None
     clock.go.set()
     await running
     assert len(answered(bench)) == 257
+    assert max(clock.slept) == pytest.approx(256 * 0.005)  # together they ask 200 times a second
     assert len(failures(bench)) == 44
