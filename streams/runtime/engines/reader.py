@@ -83,7 +83,7 @@ class Reader:
         self._loop = asyncio.get_running_loop()
         self._stopping = False
         self._held = False
-        self._paused = False
+        self._paused: set[Partition] = set()
         self._room = threading.Event()
         self._handed = 0
         self._taken = 0
@@ -146,14 +146,16 @@ class Reader:
         self._loop.call_soon_threadsafe(self._keeper.take, good)
 
     def _pause(self) -> None:
-        if not self._paused:
-            self._consumer.pause(self._consumer.assignment())
-            self._paused = True
+        """All that is assigned, which may be more by now than a moment ago."""
+        running = [each for each in self._consumer.assignment() if (each.topic, each.partition) not in self._paused]
+        if running:
+            self._consumer.pause(running)
+            self._paused.update(_names(running))
 
     def _resume(self) -> None:
         if self._paused:
             self._consumer.resume(self._consumer.assignment())
-            self._paused = False
+            self._paused.clear()
 
     def _commit(self) -> None:
         wanted, self._wanted = self._wanted, {}
@@ -168,7 +170,6 @@ class Reader:
             self._loop.call_soon_threadsafe(self._keeper.committed, taken)
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self._paused = False  # the new ones are not
         self._loop.call_soon_threadsafe(self._keeper.assigned, _names(partitions))
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -191,6 +192,7 @@ class Reader:
         asked = asyncio.run_coroutine_threadsafe(self._keeper.let_go(_names(partitions)), self._loop)
         positions = asked.result(LET_GO_S)
         self._wanted = {}  # wanted before, it might name partitions that are gone
+        self._paused.difference_update(_names(partitions))  # who comes again is not paused
         return positions
 
 

@@ -1,13 +1,17 @@
 """The confluent engine keeps the promises of every engine on a real broker."""
 
+import asyncio
+import threading
+
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 
 from streams.runtime.engines.confluent import ConfluentEngine
 from streams.runtime.engines.hosting import Engine
-from streams.runtime.engines.reader import Options
+from streams.runtime.engines.reader import Options, Reader
 from streams.runtime.records import Record
-from tests.streams.runtime.engines.contract import until
-from tests.streams.runtime.engines.kafka import KafkaCluster, KafkaEngineContract, running, until_committed
+from tests.streams.runtime.engines.contract import Handle, until
+from tests.streams.runtime.engines.kafka import KafkaCluster, KafkaEngineContract, number_of, running, until_committed
 
 pytestmark = pytest.mark.stack
 
@@ -51,6 +55,48 @@ class TestConfluentEngine(KafkaEngineContract):
             async with running(member("two", back)):
                 await until(lambda: len(one) + len(back) == 100)
         assert (partitions(one), partitions(back)) == (lent, own)
+
+    async def test_partitions_that_come_while_reading_is_paused_leave_none_paused(
+        self, cluster: KafkaCluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        topic = await cluster.topic(4)
+        await cluster.fill(topic, 2_000, keys=97)
+        seen: set[int] = set()
+        loop, let_go = asyncio.get_running_loop(), asyncio.Event()
+
+        async def handle(record: Record) -> None:
+            seen.add(number_of(record))
+
+        async def handle_late(record: Record) -> None:
+            await let_go.wait()
+            seen.add(number_of(record))
+
+        def member(handle: Handle) -> Engine:
+            options: Options = {"bootstrap.servers": cluster.bootstrap}
+            engine = ConfluentEngine(options, max_events=16, max_bytes=1_000_000, ahead_bytes=100_000)
+            engine.host(f"{cluster.run}-paused", topic, handle)
+            return engine
+
+        paused, members = threading.Event(), list[Reader]()
+        pause, assign = Reader._pause, Reader._on_assign
+
+        def note(reader: Reader) -> None:
+            pause(reader)
+            paused.set()
+
+        def let_go_when_more_comes(reader: Reader, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            assign(reader, consumer, partitions)
+            if partitions and reader in members:
+                loop.call_soon_threadsafe(let_go.set)
+            members.append(reader)
+
+        monkeypatch.setattr(Reader, "_pause", note)
+        monkeypatch.setattr(Reader, "_on_assign", let_go_when_more_comes)
+        async with running(member(handle_late)):
+            await until(paused.is_set)
+            async with running(member(handle)):
+                pass
+            await until(lambda: len(seen) == 2_000)
 
 
 async def test_options_that_cannot_work_are_refused_by_name() -> None:
