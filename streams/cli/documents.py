@@ -148,8 +148,8 @@ def _outcome(document_id: str, receipt: "Receipt | None") -> dict[str, str]:
         case None:
             outcome, detail = "published", ""
         case DocumentErased():
-            rows = sum(receipt.removed.values())
-            outcome, detail = "erased", f"{counted(rows, 'row')} removed" if rows else "there was nothing of it"
+            rows = [f"{counted(rows, 'row')} of {name}" for name, rows in receipt.removed.items() if rows]
+            outcome, detail = "erased", f"{' and '.join(rows)} removed" if rows else "there was nothing of it"
         case DocumentRejected():
             outcome, detail = "rejected", f"{receipt.detail} ({receipt.code})"
         case _:
