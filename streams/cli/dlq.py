@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from streams.cli.replays import Replay
     from streams.letters.box import Box
     from streams.letters.desk import Desk
+    from streams.letters.planning import Plan
     from streams.letters.selection import Selection
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="As `dlq list` prints them.")]
@@ -225,12 +226,13 @@ async def _replayed(desk: "Desk", selection: "Selection", run: "Replay", rate: f
         stop.set()
         loop.remove_signal_handler(signal.SIGINT)  # whoever asks twice does not want to wait for the broker
 
-    loop.add_signal_handler(signal.SIGINT, interrupt)
+    def begin(box: "Box", plan: "Plan") -> None:
+        run.planned(box, plan)
+        loop.add_signal_handler(signal.SIGINT, interrupt)  # before, nothing has to be brought to an end
+
     try:
         with run:
-            run.refused += await desk.replay(
-                selection, pace=Pace(rate), stop=stop, on_plan=run.planned, on_done=run.done
-            )
+            run.refused += await desk.replay(selection, pace=Pace(rate), stop=stop, on_plan=begin, on_done=run.done)
     except ConnectionError as error:
         if not run.begun:
             raise

@@ -1,17 +1,17 @@
 """What a replayed record went through before: a header that grows with every failure, up to a bound."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import orjson
 
-from streams.runtime.headers import HISTORY, history_of
+from streams.runtime.headers import HISTORY, MAX_HISTORY_BYTES, history_of
 from streams.runtime.records import Headers
 
-MAX_BYTES = 8 * 1024
-"""Of the whole history: every event that comes of a replayed record carries it."""
 MAX_DETAIL_CHARS = 300
-"""Of each detail in it; the letter that is replayed held it in full."""
+"""Of each detail; the letter that is replayed held it in full."""
+MAX_WORD_CHARS = 64
+"""Of everything else; what workers write is shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +38,26 @@ def earlier(headers: Headers) -> tuple[Failure, ...]:
 def lengthened(headers: Headers, failure: Failure) -> list[tuple[str, bytes | None]]:
     """The headers with one more failure in their history; what is too long for it goes, the oldest first."""
     entries = [_encoded(each) for each in (*earlier(headers), failure)]
-    while len(entries) > 1 and sum(map(len, entries)) + len(entries) > MAX_BYTES:
+    while len(entries) > 1 and sum(map(len, entries)) + len(entries) + 1 > MAX_HISTORY_BYTES:
         del entries[0]
     kept = [(name, value) for name, value in headers if name.lower() != HISTORY]
     return [*kept, (HISTORY, b"[" + b",".join(entries) + b"]")]
 
 
 def _encoded(failure: Failure) -> bytes:
-    detail = failure.detail[:MAX_DETAIL_CHARS].encode(errors="replace").decode()
-    return orjson.dumps(asdict(replace(failure, detail=detail)))
+    return orjson.dumps(
+        {
+            "stage": _cut(failure.stage, MAX_WORD_CHARS),
+            "code": _cut(failure.code, MAX_WORD_CHARS),
+            "detail": _cut(failure.detail, MAX_DETAIL_CHARS),
+            "time": _cut(failure.time, MAX_WORD_CHARS),
+            "attempts": failure.attempts,
+        }
+    )
+
+
+def _cut(text: str, max_chars: int) -> str:
+    return text[:max_chars].encode(errors="replace").decode()
 
 
 def _failure(entry: dict[object, object]) -> Failure:

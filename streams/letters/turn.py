@@ -18,6 +18,8 @@ SESSION_MS = 6_000
 TOLD_S = 4.0
 """A group without members is assigned after three seconds by default: until then nobody need be in the way."""
 
+DENIED = frozenset((KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED))
+
 
 class TurnLost(ConnectionError):
     """Another command may be at work, because the broker had not heard of this one for too long."""
@@ -41,7 +43,7 @@ class Turn:
         self._group = f"{prefix}headwater-letters"
         self._on_wait = on_wait
         self._held = threading.Event()
-        self._away = threading.Event()
+        self._problem: ConnectionError | None = None
         self._over = threading.Event()
 
     async def __aenter__(self) -> Self:
@@ -68,8 +70,8 @@ class Turn:
     async def _come(self) -> None:
         begun, told = time.monotonic(), False
         while not self._held.is_set():
-            if self._away.is_set():
-                raise BrokerUnreachable(self._config["bootstrap.servers"])
+            if self._problem is not None:
+                raise self._problem
             if not told and time.monotonic() - begun > TOLD_S:
                 self._on_wait()
                 told = True
@@ -93,7 +95,9 @@ class Turn:
         with closing(Consumer(options)) as consumer:
             consumer.subscribe([self._topic], on_assign=self._come_true, on_revoke=self._gone, on_lost=self._gone)
             while not self._over.is_set():
-                consumer.poll(0.05)
+                message = consumer.poll(0.05)
+                if message is not None and (error := message.error()) is not None:
+                    self._note(error)
 
     def _come_true(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign(partitions)
@@ -107,4 +111,6 @@ class Turn:
 
     def _note(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._away.set()
+            self._problem = BrokerUnreachable(self._config["bootstrap.servers"])
+        elif error.code() in DENIED:
+            self._problem = ConnectionError(f"the broker does not let us into the group {self._group!r}: {error.str()}")

@@ -16,6 +16,8 @@ TENANT = "ce_tenant"
 LANE = "hw-lane"
 BULK = b"bulk"
 HISTORY = "hw-history"
+MAX_HISTORY_BYTES = 8 * 1024
+"""Every event that comes of a replayed record carries it, so nobody's own header may be longer."""
 TIMINGS = "hw-timings"
 TRACE = ("traceparent", "tracestate")
 
@@ -52,8 +54,9 @@ def whose(record: Record) -> Whose:
 
 
 def history_of(headers: Headers) -> bytes | None:
-    """What a replayed record went through before, as it is written."""
-    return next((value for name, value in reversed(headers) if name.lower() == HISTORY), None)
+    """What a replayed record went through before, as it is written; None where that is nothing, or too long."""
+    found = next((value for name, value in reversed(headers) if name.lower() == HISTORY), None)
+    return found if found is not None and len(found) <= MAX_HISTORY_BYTES else None
 
 
 def outgoing(
