@@ -1,0 +1,106 @@
+"""6. Milvus is killed while it is written to, and starts again on what it had saved by then."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from streams.local.listeners import free_ports
+from streams.local.milvus import vector_store
+from streams.settings import Settings
+from tests.chaos.report import Report
+from tests.chaos.scenario import Run, Scenario
+from tests.servers import milvus
+from tests.servers.own import OwnServer, running
+
+pytestmark = pytest.mark.stack
+QUICK_ENGINES = ("confluent",)
+
+
+class Store(Protocol):
+    """A vector store that can be killed and started again."""
+
+    async def kill(self) -> None: ...
+
+    async def start(self) -> None: ...
+
+
+class MilvusLiteKilled(Scenario):
+    """Two or three times, each while an upsert is in hand, it is killed and away for a moment."""
+
+    number = 6
+    name = "Milvus Lite killed"
+    longest_s = 3.0
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def strike(self, run: Run) -> None:
+        for _ in range(run.random.randint(2, 3)):
+            await asyncio.sleep(run.random.uniform(0.2, 2))
+            await run.busy("upsert")
+            await self._store.kill()
+            held = run.in_hand("upsert")  # which it has not acknowledged, and cannot
+            await asyncio.sleep(run.random.uniform(0, self.longest_s))
+            await self._store.start()
+            run.note("kill -9", "Milvus", struck=bool(held), evidence=f"{len(held)} upserts in hand")
+
+
+class MilvusKilled(MilvusLiteKilled):
+    """The real server recovers for up to two minutes after each kill."""
+
+    name = "Milvus 2.3.5 killed"
+
+
+@asynccontextmanager
+async def own_milvus_lite(stack: Settings, folder: Path) -> AsyncIterator[OwnServer]:
+    """A Milvus Lite of this run alone: others need theirs."""
+    [port] = free_ports(1)
+    local = stack.local.model_copy(update={"milvus_port": port})
+    own = stack.model_copy(update={"home": folder, "local": local})
+    async with running(vector_store(own), folder / "milvus.log") as server:
+        yield server
+
+
+def beside(stack: Settings, port: int | None) -> Settings:
+    """The stack, but with the Milvus at another port."""
+    assert stack.local.milvus_port != port
+    return stack.model_copy(update={"local": stack.local.model_copy(update={"milvus_port": port})})
+
+
+async def test_nothing_with_a_receipt_is_lost_when_milvus_lite_is_killed(
+    stack: Settings, seed: int, engine: str, tmp_path: Path, report: Report
+) -> None:
+    async with own_milvus_lite(stack, tmp_path) as store:
+        theirs = beside(stack, store.part.port)
+        report.judge(await MilvusLiteKilled(store).run(theirs, seed=seed, engine=engine, folder=tmp_path))
+
+
+class Standalone:
+    """A real Milvus, whose starts and ends take as long as they take."""
+
+    def __init__(self, server: milvus.Standalone) -> None:
+        self._server = server
+
+    async def kill(self) -> None:
+        await asyncio.to_thread(self._server.kill)
+
+    async def start(self) -> None:
+        await asyncio.to_thread(self._server.start)
+
+
+@pytest.mark.chaos
+@pytest.mark.servers
+@pytest.mark.timeout(1200)
+async def test_nothing_with_a_receipt_is_lost_when_a_real_milvus_is_killed(
+    stack: Settings, engine: str, tmp_path: Path, report: Report, pytestconfig: pytest.Config
+) -> None:
+    if reason := milvus.missing():
+        pytest.skip(reason)
+    seed: int = pytestconfig.getoption("first_seed")
+    with milvus.standalone() as server:
+        theirs = beside(stack, server.port)
+        report.judge(await MilvusKilled(Standalone(server)).run(theirs, seed=seed, engine=engine, folder=tmp_path))
