@@ -12,6 +12,7 @@ from processors.ports import Embedder, Index
 from schemas import ReplyTo, encode
 from streams.pipelines import ingest, query
 from streams.runtime.clock import SystemClock
+from streams.runtime.crowd import Crowd
 from streams.runtime.engines.memory import MemoryBroker, MemoryEngine, _Consumer
 from streams.runtime.errors import Fatal
 from streams.runtime.handler import Handler
@@ -114,12 +115,12 @@ class MemoryRun:
 
     async def run(self, *, redelivery: bool | None = None) -> Verdict:
         """The verdict; deaths count as faults that deliver records again unless `redelivery` says otherwise."""
-        await self.publish()
+        await self.publish(self._steps)
         return await self.rest(redelivery=redelivery)
 
     async def rest(self, *, redelivery: bool | None = None) -> Verdict:
         """Go on until everything is done, whatever was published and done before; the verdict on all of it."""
-        while not await self._live():
+        while not await self.live():
             assert self.lives < MAX_LIVES, f"it dies again and again: {self.points.deaths}"
         self.points.ahead.clear()  # whoever looks at the index now does not die of it
         for topic in FOLLOWED:
@@ -127,9 +128,9 @@ class MemoryRun:
         seen = await shown(self.index, tenants(self._steps))
         return check(self.entries, seen, redelivery=bool(self.points.deaths) if redelivery is None else redelivery)
 
-    async def publish(self) -> None:
-        """Write the workload, and what it should come to."""
-        for number, step in enumerate(self._steps):
+    async def publish(self, steps: Sequence[Step]) -> None:
+        """Write some of the workload, and note it."""
+        for number, step in enumerate(steps):
             if isinstance(step.what, Write):
                 event = document_event(step.what)
                 await self._write(DOCUMENTS.name, event, number)
@@ -144,7 +145,7 @@ class MemoryRun:
         record = Outgoing(topic=topic, key=event.key.encode(), value=encode(event), headers=headers)
         await (await MemoryBroker.send(self.broker, record))
 
-    async def _live(self) -> bool:
+    async def live(self) -> bool:
         """One process, from start to its death or until everything is done; whether it is."""
         self.lives += 1
         self.points.died.clear()
@@ -162,12 +163,15 @@ class MemoryRun:
         return over
 
     def _segments(self) -> Sequence[Segment]:
-        settings = self._settings
-        ports = MemoryPorts(settings, self.index)
+        settings, ports = self._settings, self.ports()
         return (
             *segments(ingest(ports, settings), settings.ingest_segments),
             *segments(query(ports, settings), settings.query_segments),
         )
+
+    def ports(self) -> MemoryPorts:
+        """Those of one process."""
+        return MemoryPorts(self._settings, self.index)
 
     def _handler(self, segment: Segment) -> Handler:
         outbox = Outbox(self.broker, prefix="", clock=self._clock, max_record_bytes=MAX_RECORD_BYTES)
@@ -190,7 +194,15 @@ class Rebalancing(MemoryEngine):
         super().__init__(broker)
         self._random = random
 
-    def host(self, group: str, topic: str, handle: Handle, *, partitions: Sequence[int] | None = None) -> None:
+    def host(
+        self,
+        group: str,
+        topic: str,
+        handle: Handle,
+        *,
+        partitions: Sequence[int] | None = None,
+        crowd: Crowd | None = None,
+    ) -> Intake:
         super().host(group, topic, handle, partitions=partitions)
         plain = self._consumers.pop()
         consumer = _Rebalanced(self._broker, group, list(plain._next), self._random)
@@ -200,8 +212,10 @@ class Rebalancing(MemoryEngine):
             max_bytes=self._max_bytes,
             on_error=self._fail,
             on_finish=consumer.commit,
+            crowd=crowd,
         )
         self._consumers.append(consumer)
+        return consumer.intake
 
 
 class _Rebalanced(_Consumer):
