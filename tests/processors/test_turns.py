@@ -163,6 +163,20 @@ class Model(RuleBasedStateMachine):
         if home not in self.waiting():
             self.normalised = dict.fromkeys(self.waiting(), 0)
 
+    @rule(tenant=st.sampled_from("abc"), largest=SIZES)
+    def pop_where(self, tenant: str, largest: int) -> None:
+        item = self.turns.pop_where(lambda whose: whose.tenant == tenant, lambda item: item.size <= largest)
+        if item is None:
+            firsts = {min(self.of(home), default=None) for home in self.waiting() if home.tenant == tenant}
+            sizes = {item.number: item.size for queue in self.keys.values() for item in queue}
+            assert not firsts or any(number is not None and sizes[number] > largest for number in firsts)
+            return
+        home = self.homes.pop(item.number)
+        assert home.tenant == tenant
+        assert item.size <= largest
+        assert self.keys[item.key].popleft() is item
+        self.normalised = dict.fromkeys(self.waiting(), 0)
+
     @rule(number=st.integers(0, 5))
     def remove(self, number: int) -> None:
         removed = self.turns.take(lambda item: item.number % 6 == number, served=False)
@@ -186,6 +200,10 @@ class Model(RuleBasedStateMachine):
         given = getattr(self, "normalised", {})
         bound = {whose: 2_000 * (BULK_COST if whose.bulk else 1) for whose in given}
         assert all(given[one] - given[two] <= bound[one] + bound[two] for one in given for two in given), given
+
+    def of(self, home: Whose) -> list[int]:
+        waiting = [item.number for queue in self.keys.values() for item in queue]
+        return [number for number in waiting if self.homes[number] == home]
 
     def waiting(self) -> set[Whose]:
         return {self.homes[item.number] for queue in self.keys.values() for item in queue}
