@@ -95,6 +95,9 @@ class CountingIndex:
     async def head(self, tenant: Tenant, document_id: DocumentId) -> Head | None:
         return self._heads.get((tenant, document_id))
 
+    async def newest(self, tenant: Tenant, versions: Mapping[DocumentId, int]) -> Mapping[DocumentId, Head]:
+        return {name: self._heads[tenant, name] for name in versions if (tenant, name) in self._heads}
+
     async def vectors(
         self, tenant: Tenant, document_id: DocumentId, text_hashes: Sequence[str], *, model: str
     ) -> Mapping[str, Vectors]:
