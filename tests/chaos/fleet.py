@@ -51,6 +51,11 @@ class Member:
         return self._process is not None and self._process.returncode is None
 
     @property
+    def at_work(self) -> bool:
+        """Whether the present process has begun anything."""
+        return bool(begun(self._journal))
+
+    @property
     def in_hand(self) -> Sequence[str]:
         """Stage and record of what the present process has begun and not finished."""
         return in_hand(self._journal)

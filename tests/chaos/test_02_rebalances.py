@@ -7,7 +7,7 @@ import pytest
 
 from streams.settings import Settings
 from tests.chaos.report import Report
-from tests.chaos.scenario import Run, Scenario
+from tests.chaos.scenario import Figure, Run, Scenario
 from tests.chaos.workload import Shape
 
 pytestmark = pytest.mark.stack
@@ -29,20 +29,22 @@ class RebalanceStorm(Scenario):
 
     async def strike(self, run: Run) -> None:
         loop = asyncio.get_running_loop()
-        until = loop.time() + STORM_S
-        while loop.time() < until:
-            await asyncio.sleep(run.random.uniform(0.5, 1.5))
-            # Who joined a moment ago has nothing to lose yet.
-            veteran = run.random.choice(run.fleet.members[:2])
-            match run.random.choice(("join", "leave", "kill")):
-                case "kill":
-                    await veteran.kill(patience_s=PATIENCE_S)
-                case "leave" if len(run.fleet.members) > 1:
-                    await run.fleet.leave(veteran, patience_s=PATIENCE_S)
-                case _ if len(run.fleet.members) < MOST:
+        until, moves = loop.time() + STORM_S, 0
+        async with asyncio.TaskGroup() as leaving:
+            while loop.time() < until:
+                await asyncio.sleep(run.random.uniform(0.5, 1.5))
+                moves += 1
+                members = run.random.sample(run.fleet.members, len(run.fleet.members))
+                # Who started a moment ago has nothing to lose yet.
+                member = next((each for each in members if each.at_work), members[0])
+                what = run.random.choice(("join", "leave", "kill"))
+                if what == "kill":
+                    await member.kill(patience_s=PATIENCE_S)
+                elif len(members) > 1 and (what == "leave" or len(members) == MOST):
+                    leaving.create_task(run.fleet.leave(member, patience_s=PATIENCE_S))
+                else:
                     run.fleet.join()
-                case _:
-                    await run.fleet.leave(veteran, patience_s=PATIENCE_S)
+        run.figures["workers that joined, left or were killed"] = Figure(value=moves, unit="per run")
 
 
 async def test_nothing_is_lost_while_partitions_move(
