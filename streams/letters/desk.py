@@ -50,7 +50,7 @@ class Desk:
     def plan(self, box: Box, selection: Selection) -> Plan:
         """What a replay of the open letters would do now. Letters that are named are replayed however late."""
         now = datetime.now(UTC) if selection.ids is None else None
-        return plan(box.open, reads=read_topics(self._settings), first=self._first, now=now)
+        return plan(box.open, kept=self._log.starts(sorted(read_topics(self._settings))), now=now)
 
     async def replay(
         self,
@@ -89,9 +89,6 @@ class Desk:
                 yield turn, broker
             finally:
                 await broker.close()
-
-    def _first(self, source: Place) -> int | None:
-        return self._log.starts([source.topic]).get((source.topic, source.partition))
 
 
 def read_topics(settings: Settings) -> Collection[str]:

@@ -1,10 +1,11 @@
 """What a replay will do, letter by letter, before it does anything."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from streams.letters.letter import DeadLetter, Place
+from streams.letters.log import Positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +37,21 @@ class Plan:
     """Of questions past their deadline: nobody would get the answer."""
 
 
-def plan(
-    letters: Iterable[DeadLetter],
-    *,
-    reads: Collection[str],
-    first: Callable[[Place], int | None],
-    now: datetime | None,
-) -> Plan:
-    """What a replay of these letters means while workers read the topics in `reads`.
+def plan(letters: Iterable[DeadLetter], *, kept: Positions, now: datetime | None) -> Plan:
+    """What a replay of these letters means.
 
-    `first` is the oldest offset that is kept of a source's partition, None where there is no such partition.
-    `now`: leave out questions past their deadline; None: the letters were named, so replay those as well.
+    `kept`: the oldest offset in every partition of the topics that workers read. `now`: leave out questions past their
+    deadline; None: the letters were named, so replay those as well.
     """
     made = Plan()
+    reads = {topic for topic, _ in kept}
     again: dict[Place, list[DeadLetter]] = {}
     for letter in letters:
         if now is not None and letter.late(now):
             made.late.append(letter)
         elif letter.omitted_bytes is None and letter.topic.name in reads:
             made.steps.append(Step((letter,), letter.topic.name))
-        elif reason := _no_source(letter, reads, first):
+        elif reason := _no_source(letter, reads, kept):
             made.refusals.append(Refusal(letter, reason))
         elif letter.source is not None:
             again.setdefault(letter.source, []).append(letter)
@@ -63,7 +59,7 @@ def plan(
     return made
 
 
-def _no_source(letter: DeadLetter, reads: Collection[str], first: Callable[[Place], int | None]) -> str:
+def _no_source(letter: DeadLetter, reads: Collection[str], kept: Positions) -> str:
     """Why the record that the letter came of cannot be published again; empty where it can."""
     why = (
         f"its value of {letter.omitted_bytes:,} bytes did not fit the letter"
@@ -75,8 +71,8 @@ def _no_source(letter: DeadLetter, reads: Collection[str], first: Callable[[Plac
         return f"{why}, and it does not say where its record came from"
     if source.topic not in reads:
         return f"{why}, nor {source.topic!r}, where its record came from: set segments that do, or publish it anew"
-    kept = first(source)
-    if kept is None or source.offset < kept:
+    first = kept.get((source.topic, source.partition))
+    if first is None or source.offset < first:
         return f"{why}, and the record that it came from, {source}, is not kept any more: publish it anew"
     return ""
 

@@ -32,13 +32,14 @@ class Pace:
     def batch(self) -> int:
         return BATCH if self.per_s is None else max(1, min(BATCH, int(self.per_s * BATCH_S)))
 
-    async def wait(self, sent: int, since_s: float, *, clock: Clock, stop: asyncio.Event) -> None:
-        """Return when the next batch may go, or when `stop` is set."""
-        while self.per_s is not None and not stop.is_set():
-            ahead_s = sent / self.per_s - (clock.monotonic() - since_s)
-            if ahead_s <= 0:
-                return
+    async def wait(self, until_s: float, *, clock: Clock, stop: asyncio.Event) -> None:
+        """Return at that time of the clock, or when `stop` is set."""
+        while not stop.is_set() and (ahead_s := until_s - clock.monotonic()) > 0:
             await clock.sleep(min(ahead_s, 0.1))
+
+    def after(self, written: int, *, clock: Clock) -> float:
+        """When the next batch may go, if so many were written now."""
+        return clock.monotonic() + (0.0 if self.per_s is None else written / self.per_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +62,14 @@ class Replayer:
         the broker is away, after what was under way is settled.
         """
         refused: list[Refusal] = []
-        began_s, sent = self.clock.monotonic(), 0
+        next_s = self.clock.monotonic()
         async for batch in self._records(plan.steps, pace.batch):
-            await pace.wait(sent, began_s, clock=self.clock, stop=stop)
+            await pace.wait(next_s, clock=self.clock, stop=stop)
             if stop.is_set():
                 break
             self.check()
+            next_s = pace.after(len(batch), clock=self.clock)
             refused += await self._write(batch, on_done)
-            sent += len(batch)
         return refused
 
     async def _write(
@@ -94,8 +95,8 @@ class Replayer:
         await settle(self.broker, letters, "replayed", clock=self.clock, prefix=self.prefix)
         for step in done:
             on_done(step)
-        for error in errors:
-            raise error
+        if errors:
+            raise errors[0]
         return refused
 
     def _again(self, step: Step, record: Record) -> Outgoing:

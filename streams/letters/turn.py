@@ -93,13 +93,13 @@ class Turn:
             "log_level": 2,  # connection trouble is raised, not printed
         }
         with closing(Consumer(options)) as consumer:
-            consumer.subscribe([self._topic], on_assign=self._come_true, on_revoke=self._gone, on_lost=self._gone)
+            consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._gone, on_lost=self._gone)
             while not self._over.is_set():
                 message = consumer.poll(0.05)
                 if message is not None and (error := message.error()) is not None:
                     self._note(error)
 
-    def _come_true(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign(partitions)
         if partitions:
             consumer.pause(partitions)  # what is noted there is read elsewhere, from its beginning

@@ -79,6 +79,9 @@ class Deployment:
         )
         self.letter("queries", event.key, encode(event), event.ce_type, stage="retrieve")
 
+    def write(self, topic: str, key: str, value: bytes, *, partition: int) -> None:
+        self._producer.produce(topic, value, key=key, partition=partition)
+
     def flush(self) -> None:
         assert self._producer.flush(30) == 0
 
@@ -217,6 +220,29 @@ def test_what_nobody_reads_is_refused_with_the_reason(
     assert "no stage reads 'chunks' under the present segments, nor 'chunks'" in result.output
     assert output(run, "replay", "--all", "--dry-run", code=1)["refused"][0]["id"] == "chunks-dlq/0/0"
     assert len(output(run, "list")["letters"]) == 1
+
+
+@pytest.mark.stack
+def test_letters_between_stages_that_are_fused_now_send_their_document_once_more(
+    run: Run, deployed: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADWATER_INGEST_SEGMENTS", "chunk+embed+upsert")
+    source = f"{deployed.settings.topic_prefix}documents"
+    deployed.write(source, "acme/d1", b'{"a": "document"}', partition=2)
+    for number in range(3):
+        about = {"source_topic": source, "source_partition": "2", "source_offset": "0", "detail": f"slice {number}"}
+        deployed.letter("chunks", "acme/d1", b"{}", "headwater.chunks-extracted.v1", stage="embed", **about)
+    deployed.flush()
+    dry = run("dlq", "replay", "--all", "--dry-run").output.splitlines()
+    assert dry[0].startswith(
+        "replay    chunks-dlq/0/0, chunks-dlq/0/1, chunks-dlq/0/2 to documents, as record documents/2/0"
+    )
+    assert dry[-1] == "3 letters would be replayed: 1 record to documents"
+    assert output(run, "replay", "--all")["replayed"][0]["source"] == "documents/2/0"
+    (_, value, _), (key, again, headers) = sorted(deployed.written("documents"), key=lambda each: len(each[2]))
+    assert (key, again) == (b"acme/d1", value)
+    assert [failure["detail"] for failure in json.loads(dict(headers)["hw-history"] or b"")] == ["slice 2"]
+    assert output(run, "list")["letters"] == []
 
 
 @pytest.mark.stack

@@ -6,7 +6,6 @@ from datetime import datetime
 
 from streams.letters.box import Box
 from streams.letters.dropping import delete_settled, drop
-from streams.letters.letter import Place
 from streams.letters.log import Positions
 from streams.letters.planning import Plan, Refusal, Step, plan
 from streams.letters.replaying import Pace, Replayer
@@ -63,7 +62,7 @@ class Desk:
         return Box.read(self.log, PREFIX, selection)
 
     def plan(self, selection: Selection = EVERYTHING, *, now: datetime | None = None) -> Plan:
-        return plan(self.box(selection).open, reads=self.reads, first=self._first, now=now)
+        return plan(self.box(selection).open, kept=self.log.starts(sorted(self.reads)), now=now)
 
     async def replay(self, selection: Selection = EVERYTHING, *, per_s: float | None = None) -> Sequence[Refusal]:
         replayer = Replayer(
@@ -75,6 +74,3 @@ class Desk:
         letters = self.box(selection).open
         await drop(self.bench.broker, letters, clock=self.bench.clock, prefix=PREFIX, check=lambda: None)
         return delete_settled(self.log, PREFIX)
-
-    def _first(self, source: Place) -> int | None:
-        return self.log.starts([source.topic]).get((source.topic, source.partition))
