@@ -129,7 +129,12 @@ class KafkaBroker:
 
     def _poll(self) -> None:
         while not self._closing.is_set():
-            self._producer.poll(0.5)
+            try:
+                self._producer.poll(0.5)
+            except KafkaException as error:
+                # Fatal, and told once: to stop here would leave whoever waits for a delivery waiting for ever. By
+                # polling on, what is under way fails, as does all that is sent from now on, and the worker ends.
+                log.critical("producer lost", extra={"reason": error.args[0].str()})
 
 
 def _settle(delivery: asyncio.Future[None], error: KafkaError | None, record: Outgoing) -> None:
