@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     ingest_segments: str = "chunk|embed|upsert"
     """`|` is a topic, `+` is a call."""
     query_segments: str = "retrieve|rerank|generate"
-    engine: EngineName = "faust"
+    engine: EngineName = "confluent"
     """What reads the topics; see docs/adr/0012."""
     instance_id: str = ""
     """Names this worker within its consumer groups, so that a restart within ten seconds moves no partition; one that
@@ -122,6 +122,9 @@ class Settings(BaseSettings):
     import. 0: 128 MiB, or the segments' share of an eighth of the container's memory where that is less."""
     max_waiting: Annotated[int, Field(ge=1)] = 256
     """Questions that wait for the window per segment and worker; one beyond fails at once, with a time to ask again."""
+    stop_at_poison: bool = True
+    """A worker stops where event after event of several tenants is poison, since its deploy is bad then. False: the
+    events are known to be at fault, and each becomes a dead letter."""
 
     parser: str = "embedded://unstructured"
     objects: str = ""

@@ -18,6 +18,7 @@ from streams.comparable import check_comparable
 from streams.composition import Backends
 from streams.engines import engine_of
 from streams.pipelines import Ports, ingest, query
+from streams.runtime.breaker import Breaker
 from streams.runtime.clock import SystemClock
 from streams.runtime.crowd import Crowd
 from streams.runtime.errors import Fatal
@@ -193,6 +194,7 @@ class Worker:
             work=work,
             clock=self._clock,
             tracer=self._tracer,
+            breaker=Breaker(stops_at_poison=self._settings.stop_at_poison),
         )
 
     def _cancel(self, records: Sequence[Record]) -> None:

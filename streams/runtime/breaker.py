@@ -1,40 +1,87 @@
 """The breaker: a bad deploy must stop the worker, not drain the topic into the dead letters."""
 
-from collections import deque
+from collections import Counter, defaultdict, deque
+from dataclasses import dataclass, field
 
 from streams.runtime.errors import Fatal
 
 
-class Breaker:
-    """Counts bugs, the failures that neither a processor nor a backend foresaw.
+@dataclass(slots=True)
+class _Outcomes:
+    """Of one stage, since its worker started."""
 
-    It opens on `max_run` bugs in a row, or when more than `max_ratio` of the last `window` outcomes are bugs
-    (judged from `window` outcomes on). Poison does not count: one sender's bad documents are no bad deploy.
+    recent: deque[bool]
+    """The latest outcomes, and whether each was a bug."""
+    proven: bool = False
+    """Whether any event has worked."""
+    bugs: int = 0
+    """Since an event worked."""
+    poison: Counter[str] = field(default_factory=Counter)
+    """Since an event worked, by tenant."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Breaker:
+    """Counts, stage by stage, what fails without an event that works in between.
+
+    Bugs are failures that neither a processor nor a backend foresaw. Poison is its sender's fault until several senders
+    have nothing else: those of the tenant that has most of it do not count, unless there is no end to them.
     """
 
-    def __init__(self, *, max_run: int = 10, max_ratio: float = 0.5, window: int = 100) -> None:
-        self._max_run = max_run
-        self._max_ratio = max_ratio
-        self._outcomes: deque[bool] = deque(maxlen=window)
-        self._run = 0
-        self._bugs = 0
+    max_bugs: int = 10
+    """In a row."""
+    max_ratio: float = 0.5
+    """Of bugs among the last `window` outcomes, judged from so many on."""
+    window: int = 100
+    max_poison: int = 20
+    """In a row, without that of the tenant that has most of it."""
+    max_poison_alone: int = 1_000
+    """In a row, whoever's it is. More than may be in hand before all who wait have had a turn."""
+    max_unproven: int = 3
+    """In a row, instead of `max_bugs` and `max_poison`, before the first event that works: a worker that is started
+    again and again puts little aside each time."""
+    stops_at_poison: bool = True
+    """False: the events are known to be at fault, and all that are poison are put aside."""
+    _stages: dict[str, _Outcomes] = field(init=False)
 
-    def works(self) -> None:
+    def __post_init__(self) -> None:
+        self._stages = defaultdict(lambda: _Outcomes(deque(maxlen=self.window)))
+
+    def works(self, stage: str) -> None:
         """An event was processed as foreseen."""
-        self._count(bug=False)
+        seen = self._stages[stage]
+        seen.recent.append(False)
+        seen.proven = True
+        seen.bugs = 0
+        seen.poison.clear()
 
-    def bug(self, what: str) -> None:
+    def poison(self, stage: str, tenant: str, what: str) -> None:
+        """A tenant's event can never work. Raises Fatal where nobody's does."""
+        seen = self._stages[stage]
+        seen.recent.append(False)
+        if not self.stops_at_poison:
+            return
+        seen.poison[tenant] += 1
+        run = seen.poison.total()
+        others = run - max(seen.poison.values())
+        if others >= self._at_most(self.max_poison, seen) or run >= self.max_poison_alone:
+            raise Fatal(
+                "breaker-open",
+                f"{run} events in a row are poison in stage {stage}, of {len(seen.poison)} tenants; the last: {what}. "
+                "Where the deploy is at fault, mend it and replay the dead letters; where the events are, "
+                "start with HEADWATER_STOP_AT_POISON=false",
+            )
+
+    def bug(self, stage: str, what: str) -> None:
         """An event met a bug. Raises Fatal where there are too many of them."""
-        self._count(bug=True)
-        if self._run >= self._max_run:
-            raise Fatal("breaker-open", f"{self._run} bugs in a row; the last: {what}")
-        full = len(self._outcomes) == self._outcomes.maxlen
-        if full and self._bugs > self._max_ratio * len(self._outcomes):
-            raise Fatal("breaker-open", f"{self._bugs} bugs in {len(self._outcomes)} events; the last: {what}")
+        seen = self._stages[stage]
+        seen.recent.append(True)
+        seen.bugs += 1
+        if seen.bugs >= self._at_most(self.max_bugs, seen):
+            raise Fatal("breaker-open", f"{seen.bugs} bugs in a row; the last: {what}")
+        bugs = sum(seen.recent)
+        if len(seen.recent) == self.window and bugs > self.max_ratio * self.window:
+            raise Fatal("breaker-open", f"{bugs} bugs in {self.window} events; the last: {what}")
 
-    def _count(self, *, bug: bool) -> None:
-        if len(self._outcomes) == self._outcomes.maxlen:
-            self._bugs -= self._outcomes[0]
-        self._outcomes.append(bug)
-        self._bugs += bug
-        self._run = self._run + 1 if bug else 0
+    def _at_most(self, proven: int, seen: _Outcomes) -> int:
+        return proven if seen.proven else min(proven, self.max_unproven)

@@ -87,8 +87,8 @@ class Handler:
         except SchemaError as error:
             with self._span(stage, journey, wait_ms) as span:
                 conclude(span, "schema", str(error))
+                self.breaker.poison(stage.name, whose(record).tenant, "schema")
                 await self._put_aside(stage, None, journey, span, Poison("schema", str(error)))
-            self.breaker.works()
             return
         await go_on(event, journey, wait_ms)
 
@@ -104,16 +104,18 @@ class Handler:
         """What goes on to the next stage of the segment: nothing after the last one, or after a failure."""
         stage = self.segment.stages[depth]
         journey.context = inside(span)
-        outputs: Sequence[Event] = ()
         try:
             outputs = await self.work.run(stage, event, journey, last=depth == len(self.segment.stages) - 1)
             conclude(span, "done")
+            self.breaker.works(stage.name)
+            return outputs
         except Interrupted as interrupt:
             conclude(span, interrupt.code, interrupt.detail)
             await self._tell(stage, event, journey, interrupt)
         except (SchemaError, Poison) as error:
             reason = error if isinstance(error, Poison) else Poison("schema", str(error))
             conclude(span, reason.code, reason.detail)
+            self.breaker.poison(stage.name, whose(journey.record).tenant, reason.code)
             await self._reject(stage, event, journey, span, reason)
         except Fatal as error:
             conclude(span, error.code, error.detail)
@@ -122,11 +124,9 @@ class Handler:
             what = f"{type(error).__name__} in stage {stage.name}"
             log.exception("bug", extra=_where(stage, journey, span))
             conclude(span, "bug", what)  # what a library says may quote the document, and goes to its sender alone
-            self.breaker.bug(what)
+            self.breaker.bug(stage.name, what)
             await self._reject(stage, event, journey, span, Poison("bug", f"{what}: {error}"))
-            return ()
-        self.breaker.works()
-        return outputs
+        return ()
 
     async def _reject(self, stage: Stage, event: Event, journey: Journey, span: Span, reason: Poison) -> None:
         await self._put_aside(stage, event, journey, span, reason)

@@ -2,18 +2,30 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from processors.errors import Poison, Transient
-from schemas import AnswerDelta, ChunksEmbedded, ChunksExtracted, DocumentRejected, Event, PassagesRanked, QueryFailed
+from schemas import (
+    AnswerDelta,
+    ChunksEmbedded,
+    ChunksExtracted,
+    DocumentIndexed,
+    DocumentPublished,
+    DocumentRejected,
+    Event,
+    PassagesRanked,
+    QueryFailed,
+    Tenant,
+)
 from streams.runtime.errors import Fatal
 from tests.streams.runtime.wiring import (
     PREFIX,
     Bench,
     Stages,
+    chunk,
     dlq,
     document,
     embed,
@@ -117,6 +129,48 @@ async def test_bugs_in_a_row_open_the_breaker_and_leave_the_record_uncommitted()
     assert stopped.value.code == "breaker-open"
     assert len(bench.letters("documents")) == 2
     assert sum(bench.broker.commits[f"{PREFIX}headwater-chunk"].values()) <= 2
+
+
+async def unreadable(event: Any) -> Any:
+    raise Poison("unreadable", "a parser that is not there")
+
+
+def published_by(*tenants: str) -> list[DocumentPublished]:
+    return [replace(document(f"d{number}"), tenant=Tenant(tenant)) for number, tenant in enumerate(tenants)]
+
+
+@pytest.mark.parametrize("segmentation", ["chunk|embed|upsert", "chunk+embed+upsert"])
+@pytest.mark.parametrize("stage", ["chunk", "embed", "upsert"])
+async def test_poison_of_all_tenants_opens_the_breaker_and_leaves_the_record_uncommitted(
+    stage: str, segmentation: str
+) -> None:
+    bench = Bench(ingest(**{stage: unreadable}), segmentation)
+    await bench.publish(*published_by(*("a", "b") * 20))
+    with pytest.raises(Fatal, match=rf"are poison in stage {stage}, of 2 tenants; the last: unreadable"):
+        await bench.engine.run()
+    letters = [letter for topic in ("documents", "chunks", "vectors") for letter in bench.letters(topic)]
+    assert 0 < len(letters) <= 20
+    failed = next(segment for segment in bench.segments if any(each.name == stage for each in segment.stages))
+    assert sum(bench.broker.commits[failed.group(PREFIX)].values()) <= len(letters)
+
+
+async def test_poison_of_one_tenant_is_put_aside_and_stops_nobody() -> None:
+    async def moody(event: DocumentPublished) -> Any:
+        return await (unreadable if event.tenant == "a" else chunk)(event)
+
+    bench = Bench(ingest(chunk=moody), "chunk|embed|upsert")
+    await bench.publish(*published_by(*"a" * 400, "b"))
+    await bench.engine.run()
+    assert len(bench.letters("documents")) == 400
+    assert sum(isinstance(said.event, DocumentIndexed) for said in bench.said("receipts")) == 2  # one per word
+
+
+async def test_records_that_nobody_can_decode_count_as_poison_of_their_tenants() -> None:
+    bench = Bench(ingest(), "chunk|embed|upsert")
+    for number in range(20):
+        await bench.write(f"{PREFIX}documents", b"{not json", key=b"ab"[number % 2 : number % 2 + 1] + b"/d")
+    with pytest.raises(Fatal, match="breaker-open"):
+        await bench.engine.run()
 
 
 async def test_cancellation_leaves_the_record_uncommitted() -> None:

@@ -3,7 +3,6 @@
 import pytest
 
 from processors.errors import Poison, Transient
-from streams.runtime.breaker import Breaker
 from streams.runtime.errors import Fatal
 from streams.runtime.retry import Retry
 from tests.streams.runtime.wiring import ManualClock
@@ -47,33 +46,3 @@ async def test_beyond_the_budget_the_worker_stops() -> None:
 async def test_poison_is_not_retried() -> None:
     with pytest.raises(Poison):
         await run(Retry(), Poison("odd", "odd"))
-
-
-def test_the_breaker_opens_on_a_run_of_bugs() -> None:
-    breaker = Breaker(max_run=3)
-    for _ in range(2):
-        breaker.bug("KeyError")
-    breaker.works()
-    for _ in range(2):
-        breaker.bug("KeyError")
-    with pytest.raises(Fatal, match="breaker-open: 3 bugs in a row"):
-        breaker.bug("KeyError")
-
-
-def test_the_breaker_opens_on_a_ratio_of_bugs() -> None:
-    breaker = Breaker(max_run=100, max_ratio=0.5, window=10)
-    for _ in range(4):
-        breaker.works()
-    for _ in range(5):
-        breaker.bug("KeyError")
-    with pytest.raises(Fatal, match="6 bugs in 10 events"):
-        breaker.bug("KeyError")
-
-
-def test_rare_bugs_leave_the_breaker_closed() -> None:
-    breaker = Breaker()
-    for number in range(1000):
-        if number % 10:
-            breaker.works()
-        else:
-            breaker.bug("KeyError")

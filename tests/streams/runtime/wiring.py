@@ -269,7 +269,7 @@ def handler(segment: Segment, broker: Broker, clock: Clock, bench: Bench) -> Han
         work=work,
         clock=clock,
         tracer=bench.tracer,
-        breaker=Breaker(max_run=3),
+        breaker=Breaker(max_bugs=3),
     )
 
 
