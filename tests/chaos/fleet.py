@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence, Set
 from pathlib import Path
+from random import Random
 
 from streams.local import tether
 from streams.settings import Settings
@@ -196,6 +197,11 @@ class Fleet:
     async def ready(self) -> None:
         """Return when every member is at work."""
         await asyncio.gather(*(member.ready() for member in self.members))
+
+    def victim(self, random: Random) -> Member:
+        """Some member; not one that started a moment ago, which has nothing to lose yet, where another is at work."""
+        members = random.sample(self.members, len(self.members))
+        return next((each for each in members if each.at_work), members[0])
 
     async def leave(self, member: Member, *, patience_s: float = STRIKE_S) -> Fault:
         """The member goes by SIGTERM and is not replaced."""

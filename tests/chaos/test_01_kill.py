@@ -26,7 +26,7 @@ class Kill(Scenario):
     async def strike(self, run: Run) -> None:
         for _ in range(run.random.randint(2, 3)):
             await asyncio.sleep(run.random.uniform(0.2, 2.5))
-            await run.random.choice(run.fleet.members).kill()
+            await run.fleet.victim(run.random).kill()
 
 
 class Backlog(Scenario):

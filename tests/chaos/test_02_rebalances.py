@@ -34,13 +34,11 @@ class RebalanceStorm(Scenario):
             while loop.time() < until:
                 await asyncio.sleep(run.random.uniform(0.5, 1.5))
                 moves += 1
-                members = run.random.sample(run.fleet.members, len(run.fleet.members))
-                # Who started a moment ago has nothing to lose yet.
-                member = next((each for each in members if each.at_work), members[0])
+                member, members = run.fleet.victim(run.random), len(run.fleet.members)
                 what = run.random.choice(("join", "leave", "kill"))
                 if what == "kill":
                     await member.kill(patience_s=PATIENCE_S)
-                elif len(members) > 1 and (what == "leave" or len(members) == MOST):
+                elif members > 1 and (what == "leave" or members == MOST):
                     leaving.create_task(run.fleet.leave(member, patience_s=PATIENCE_S))
                 else:
                     run.fleet.join()
