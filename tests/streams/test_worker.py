@@ -78,8 +78,8 @@ def test_sigterm_drains_a_worker_and_leaves_nothing_behind(deployment: Settings,
         ({"index": "milvus+http://me:s3cret@host:19530/c"}, "into index_token"),
         ({"generator": "openai+http://me:s3cret@host/v1?model=m"}, "into generator_key"),
         ({"index": "postgres://here"}, "no backend for 'postgres://here'"),
-        ({"kafka_options": {"linger.ms": "5"}}, "kafka_options 'linger.ms'"),
-        ({"kafka_options": {"security.protocol": "ssl", "ssl.ca.location": "/nowhere/ca.pem"}}, "'/nowhere/ca.pem'"),
+        ({"engine": "faust", "kafka_options": {"linger.ms": "5"}}, "kafka_options 'linger.ms'"),
+        ({"engine": "faust", "instance_id": "one"}, "'instance_id'"),
     ],
 )
 def test_settings_that_cannot_work_are_named_before_anything_is_opened(wrong: dict[str, Any], reason: str) -> None:
