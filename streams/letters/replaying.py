@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 
 from processors.errors import Poison
 from streams.letters.history import lengthened
@@ -18,8 +17,13 @@ from streams.runtime.records import Broker, Outgoing, Record
 
 BATCH = 50
 """Records on their way at once: a command that is killed may repeat as many the next time."""
+BATCH_BYTES = 16 * 1024 * 1024
+"""As much of them may be in memory, and one more."""
 BATCH_S = 0.5
 """How much of its rate a replay may write at once."""
+
+Found = Generator[tuple[Step, Record | None], None, None]
+"""Each step and its record; None where that is not kept any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +114,11 @@ class Replayer:
 
     async def _records(self, steps: Sequence[Step], size: int) -> AsyncIterator[Sequence[tuple[Step, Record | None]]]:
         with closing(self._found(steps)) as found:
-            while batch := await asyncio.to_thread(lambda: list(islice(found, size))):
+            while batch := await asyncio.to_thread(_batch, found, size):
                 yield batch
 
-    def _found(self, steps: Sequence[Step]) -> Generator[tuple[Step, Record | None], None, None]:
-        """The record of each step, None where it is not kept any more; letters in the order of their topic."""
+    def _found(self, steps: Sequence[Step]) -> Found:
+        """Letters in the order of their topic, then the sources."""
         held: dict[Partition, dict[int, Step]] = {}
         for step in steps:
             if step.source is None:
@@ -129,6 +133,18 @@ class Replayer:
                         break
             yield from ((gone, None) for gone in wanted.values())
         yield from ((step, fetch(self.log, step.source)) for step in steps if step.source is not None)
+
+
+def _batch(found: Found, size: int) -> Sequence[tuple[Step, Record | None]]:
+    """The next of them, so many at most; nothing at the end."""
+    batch: list[tuple[Step, Record | None]] = []
+    held_bytes = 0
+    for step, record in found:
+        batch.append((step, record))
+        held_bytes += record.size_bytes if record is not None else 0
+        if len(batch) == size or held_bytes >= BATCH_BYTES:
+            break
+    return batch
 
 
 def _refused(step: Step, reason: str) -> Sequence[Refusal]:

@@ -9,8 +9,10 @@ import pytest
 
 from processors.errors import Poison
 from schemas import ChunksEmbedded, ChunksExtracted, PassagesRetrieved
+from streams.letters import replaying
 from streams.letters.letter import Place
 from streams.letters.planning import Step
+from streams.letters.replaying import Pace, Replayer
 from streams.letters.selection import Selection
 from tests.streams.letters.desk import EVERYTHING, Desk
 from tests.streams.runtime import wiring
@@ -243,8 +245,6 @@ async def test_who_lost_the_turn_writes_nothing_more(embedding: Embedding) -> No
     def check() -> None:
         raise ConnectionError("another's turn")
 
-    from streams.letters.replaying import Pace, Replayer
-
     replayer = Replayer(log=desk.log, broker=desk.bench.broker, prefix=PREFIX, clock=desk.bench.clock, check=check)
     with pytest.raises(ConnectionError, match="another's turn"):
         await replayer.run(plan, pace=Pace(), stop=asyncio.Event(), on_done=lambda _: None)
@@ -276,3 +276,12 @@ async def test_what_no_topic_takes_is_a_refusal(embedding: Embedding) -> None:
     (refusal,) = await desk.replay(EVERYTHING)
     assert "bytes for 'p.chunks'" in refusal.reason
     assert len(desk.box().open) == 1
+
+
+async def test_large_records_are_not_all_in_memory_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replaying, "BATCH_BYTES", 1_000)
+    desk = await many(40)
+    desk.on_done = lambda _: desk.stop.set()
+    await desk.replay()
+    sizes = [letter.size_bytes for letter, _ in desk.box().settled]
+    assert sum(sizes[:-1]) < 1_000 <= sum(sizes)
