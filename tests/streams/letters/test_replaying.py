@@ -56,6 +56,7 @@ async def test_a_replayed_letter_is_settled_and_its_record_works_once_the_cause_
         "DocumentRejected",
         "DocumentIndexed",
     ]
+    assert "too-odd" in desk.bench.said("receipts")[1].headers["hw-history"]
     box = desk.box()
     assert box.open == []
     assert [mark.how for _, mark in box.settled] == ["replayed"]
