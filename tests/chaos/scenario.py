@@ -128,6 +128,10 @@ class Scenario(ABC):
     async def strike(self, run: Run) -> None:
         """Break things while the workload runs; draw everything from `run.random`. Leave nothing broken behind."""
 
+    def plan(self, random: Random) -> tuple[Step, ...]:
+        """The workload of a run."""
+        return planned(self.shape, random)
+
     def judge(self, run: Run, verdict: Verdict) -> Verdict:
         """The verdict, with what this scenario checks beside the common promises."""
         return verdict
@@ -137,6 +141,11 @@ class Scenario(ABC):
         chosen = {"ingest_segments": random.choice(INGEST), "query_segments": random.choice(QUERY)}
         static = random.random() < 0.5 and settings.engine == "confluent"
         return settings.model_copy(update=chosen | {"instance_id": "chaos" if static else ""})
+
+    async def deploy(self, settings: Settings, resources: AsyncExitStack) -> None:
+        """Make the run's topics; they go with the resources, as does its collection."""
+        await asyncio.to_thread(provisioning.apply, settings)
+        resources.push_async_callback(_clear, settings)
 
     async def run(self, stack: Settings, *, seed: int, engine: str, folder: Path) -> Outcome:
         """One run, from its seed, on topics and a collection of its own; ledger, logs and journals stay in `folder`."""
@@ -163,9 +172,8 @@ class Scenario(ABC):
         index = f"milvus+http://127.0.0.1:{stack.local.milvus_port}/{name}"
         own = {"topic_prefix": f"{name}-", "index": index, "home": home, "chunking": CHUNKING, "engine": engine}
         settings = self.adapt(stack.model_copy(update={"kafka": stack.kafka_url, **own}), random)
-        steps = planned(self.shape, random)
-        await asyncio.to_thread(provisioning.apply, settings)
-        resources.push_async_callback(_clear, settings)
+        steps = self.plan(random)
+        await self.deploy(settings, resources)
         kept = folder / name
         kept.mkdir()
         ledger = Ledger(kept / "ledger.jsonl")

@@ -6,8 +6,8 @@ with MockKafka() as broker:
     ...
     assert not broker.pending(PRODUCE)   # all three were heard by somebody
 
-It keeps 5 MiB a partition, has no topic administration, checks no sequence of an idempotent producer, and wakes no fetch
-that waits: never take a time from it. See https://github.com/confluentinc/librdkafka/blob/master/src/rdkafka_mock.h
+It keeps 5 MiB a partition, has no topic administration, checks no sequence of an idempotent producer, and wakes no
+fetch that waits: never take a time from it. See https://github.com/confluentinc/librdkafka (src/rdkafka_mock.h).
 """
 
 import ctypes

@@ -60,6 +60,8 @@ class FaultProxy:
         self._connections: set[asyncio.Task[None]] = set()
         self.accepted = 0
         """Connections so far."""
+        self.harmed = 0
+        """Pieces so far that a fault has delayed, kept back or torn, or ended a connection at."""
 
     @property
     def address(self) -> str:
@@ -116,6 +118,7 @@ class FaultProxy:
         server: asyncio.StreamWriter | None = None
         try:
             if self._fault.reset:
+                self.harmed += 1
                 return abort(caller)
             try:
                 answered, server = await asyncio.open_connection(*self.upstream)
@@ -160,6 +163,7 @@ class FaultProxy:
             await asyncio.sleep(fault.latency_s)
             cut = fault.cut_after_bytes if fault.stall_after_bytes is None else fault.stall_after_bytes
             passing = len(data) if cut is None else max(0, cut - sent)
+            self.harmed += fault.latency_s > 0 or passing < len(data)
             writer.write(data[:passing])
             await writer.drain()
             sent += len(data)
@@ -174,6 +178,7 @@ class FaultProxy:
 
     async def _lost(self) -> bool:
         """Whether the connection must end before these bytes pass; keeps them as long as nothing passes."""
+        self.harmed += self._fault.black_hole or self._fault.reset
         while self._fault.black_hole:
             await self._switched.wait()
         return self._fault.reset

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -105,6 +105,21 @@ async def test_latency_is_added_to_every_answer() -> None:
         writer.write(b"hello")
         await reader.readexactly(5)
         assert asyncio.get_running_loop().time() - started >= 0.099
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(latency_s=0.01), Fault(cut_after_bytes=1), Fault(stall_after_bytes=1), Fault(reset=True)]
+)
+async def test_what_a_fault_has_harmed_is_counted(fault: Fault) -> None:
+    async with echoing() as proxy, connected(proxy) as (reader, writer):
+        writer.write(b"hello")
+        assert await reader.readexactly(5) == b"hello"
+        assert proxy.harmed == 0
+        proxy.fault = fault
+        writer.write(b"hello")
+        with suppress(ConnectionResetError):
+            await reader.read(1)
+        assert proxy.harmed == 1
 
 
 async def test_a_server_that_is_gone_is_a_reset() -> None:
