@@ -39,7 +39,6 @@ class Group(ABC):
 
     async def stop(self, *, grace_s: float) -> None:
         """Take nothing more, finish what is in hand, commit, leave the group."""
-        self.accepting = False
         self.intake.close()
         try:
             await asyncio.wait_for(self.intake.drain(), grace_s)

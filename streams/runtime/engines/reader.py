@@ -103,6 +103,8 @@ class Reader:
                 else:
                     self._pause()
                     self._read(0)
+        except KafkaException as error:
+            raise Fatal("broker-lost", error.args[0].str()) from error
         finally:
             self._consumer.close()
 
@@ -160,7 +162,18 @@ class Reader:
     def _commit(self) -> None:
         wanted, self._wanted = self._wanted, {}
         if wanted:
-            self._consumer.commit(offsets=_offsets(wanted), asynchronous=True)
+            self._write_down(wanted, asynchronous=True)
+
+    def _write_down(self, positions: Mapping[Partition, int], *, asynchronous: bool) -> None:
+        """Commit. What the broker does not take is done again by whoever owns it."""
+        offsets = [TopicPartition(topic, partition, position) for (topic, partition), position in positions.items()]
+        try:
+            if asynchronous:
+                self._consumer.commit(offsets=offsets, asynchronous=True)
+            else:
+                self._consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            log.warning("not committed", extra={"topic": self._topic, "reason": error.args[0].str()})
 
     def _on_commit(self, error: KafkaError | None, offsets: list[TopicPartition]) -> None:
         if error is not None:
@@ -172,14 +185,9 @@ class Reader:
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._loop.call_soon_threadsafe(self._keeper.assigned, _names(partitions))
 
-    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        positions = self._let_go(partitions)
-        if not positions:
-            return
-        try:
-            consumer.commit(offsets=_offsets(positions), asynchronous=False)
-        except KafkaException as error:
-            log.warning("not committed", extra={"topic": self._topic, "reason": error.args[0].str()})
+    def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        if positions := self._let_go(partitions):
+            self._write_down(positions, asynchronous=False)
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         """Somebody else may own these already: their commits count, not ours."""
@@ -205,7 +213,3 @@ def _note(error: KafkaError) -> None:
 
 def _names(partitions: Iterable[TopicPartition]) -> Sequence[Partition]:
     return [(each.topic, each.partition) for each in partitions]
-
-
-def _offsets(positions: Mapping[Partition, int]) -> list[TopicPartition]:
-    return [TopicPartition(topic, partition, position) for (topic, partition), position in positions.items()]
