@@ -7,7 +7,7 @@ import faust
 from faust.app.base import BootStrategy
 from faust.tables.manager import TableManager
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP, AgentT, AppT, EventT, StreamT
+from faust.types import TP, AgentT, AppT, ChannelT, EventT, StreamT
 from faust.types.core import HeadersArg
 from mode.services import WaitArgT, WaitResults
 from mode.utils.times import Seconds
@@ -165,8 +165,18 @@ class _Group(Group):
 
     async def _consume(self, stream: StreamT[bytes]) -> None:
         assert isinstance(stream, faust.Stream)  # its abstract type does not know `noack`
-        async for event in stream.noack().events():
-            await self.intake.accept(_record(event), event.message.generation_id)
+        events = stream.noack()
+        assert isinstance(events.channel, ChannelT)
+        async for event in events.events():
+            await self._take(event)
+            # The stream gives one record a turn of the loop, however many are there.
+            while not events.channel.queue.empty():
+                await self._take(events.channel.queue.get_nowait())
+
+    async def _take(self, event: EventT[bytes]) -> None:
+        generation = event.message.generation_id
+        assert generation is not None  # only a message that nobody read has none
+        await self.intake.accept(_record(event), generation)
 
     async def _on_assigned(self, app: AppT, assigned: Iterable[TP], **_: object) -> None:
         self.joined.set()
