@@ -8,6 +8,7 @@ from schemas import PassagesRetrieved, QueryAsked, QueryFailed, QueryId
 from streams.runtime.crowd import Crowd
 from streams.runtime.engines.memory import MemoryEngine
 from streams.runtime.interrupts import OVERLOADED
+from tests.streams.runtime.engines.contract import until
 from tests.streams.runtime.wiring import NOW, PREFIX, Bench, handler, query, question
 
 
@@ -38,9 +39,7 @@ async def test_a_question_beyond_those_that_may_wait_fails_at_once_and_once() ->
     bench = crowded(slow, max_waiting=2)
     await bench.publish(*(question(f"q{number}") for number in range(8)))
     running = asyncio.create_task(bench.engine.run())
-    async with asyncio.timeout(30):
-        while len(bench.replies()) < 5:
-            await asyncio.sleep(0.001)
+    await until(lambda: len(bench.replies()) >= 5)
     failed = [said.event for said in bench.replies()]
     assert all(isinstance(event, QueryFailed) and event.code == OVERLOADED for event in failed)
     assert all(isinstance(event, QueryFailed) and event.retry_after_s == 1.0 for event in failed)
