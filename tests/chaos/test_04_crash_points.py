@@ -27,7 +27,6 @@ from tests.chaos.scenario import Figure, Outcome
 from tests.chaos.test_mutants import CommitsFirst
 from tests.chaos.workload import Ask, Shape, Step, Write, document_event, planned, published, question, text_of
 
-QUICK_SEEDS = (1,)
 SHAPE = Shape(documents=3, events=8, questions=3, tenants=2, deleted=0.25, unchanged=0.2, poison=0.15)
 CHAINS, DEATHS = 8, 3
 """After the enumeration: processes that follow one that died, and die as well, at any await of theirs."""

@@ -89,6 +89,15 @@ def planned(shape: Shape, random: Random) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+def disordered(steps: Sequence[Step], random: Random, *, repeated: float = 0.3) -> tuple[Step, ...]:
+    """The same events in any order, a share of them sent again, at the same times."""
+    what = [step.what for step in steps]
+    what += [each for each in what if isinstance(each, Write) and random.random() < repeated]
+    random.shuffle(what)
+    times = [*(step.at_s for step in steps), *(steps[-1].at_s for _ in what[len(steps) :])]
+    return tuple(Step(at_s, each) for at_s, each in zip(times, what, strict=True))
+
+
 def _changed(shape: Shape, random: Random, before: tuple[str, ...]) -> tuple[str, ...]:
     chance = random.random()
     if before and chance < shape.deleted:
