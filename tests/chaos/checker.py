@@ -76,7 +76,7 @@ def check(entries: Sequence[Entry], dump: Dump, *, redelivery: bool = True) -> V
         stale=stale,
         out_of_order=_out_of_order(entries),
         unanswered=unanswered(entries),
-        answered_twice=() if redelivery else _answered_twice(entries),
+        answered_twice=() if redelivery else answered_twice(entries),
         unexpected=_unexpected(entries),
     )
 
@@ -112,6 +112,11 @@ def changed(entries: Iterable[Entry]) -> int:
     """Questions of which a repeated final event says something else: they were searched again in a changed index."""
     questions = {entry.query for entry in entries if isinstance(entry, Asked)}
     return sum(about in questions and len(set(outcomes)) > 1 for about, outcomes in _said(entries).items())
+
+
+def answered_twice(entries: Iterable[Entry]) -> tuple[str, ...]:
+    """What was said of each of which more than once something was said."""
+    return tuple(f"{about}: {outcomes}" for about, outcomes in _said(entries).items() if len(outcomes) > 1)
 
 
 def _contents(entries: Iterable[Entry], dump: Dump) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
@@ -190,10 +195,6 @@ def _out_of_order(entries: Iterable[Entry]) -> tuple[str, ...]:
 
 def _grows(numbers: Sequence[int]) -> bool:
     return list(numbers) == sorted(numbers)
-
-
-def _answered_twice(entries: Iterable[Entry]) -> tuple[str, ...]:
-    return tuple(f"{about}: {outcomes}" for about, outcomes in _said(entries).items() if len(outcomes) > 1)
 
 
 def _said(entries: Iterable[Entry]) -> Mapping[object, Sequence[str]]:

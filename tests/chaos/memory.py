@@ -125,7 +125,7 @@ class MemoryRun:
         self.points.ahead.clear()  # whoever looks at the index now does not die of it
         for topic in FOLLOWED:
             self.entries += [entry for record in self.broker.records(topic) if (entry := heard(record, ""))]
-        seen = await shown(self.index, tenants(self._steps))
+        seen = await shown(self.index, tenants(self._steps), HashedWords())
         return check(self.entries, seen, redelivery=bool(self.points.deaths) if redelivery is None else redelivery)
 
     async def publish(self, steps: Sequence[Step]) -> None:

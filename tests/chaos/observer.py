@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import Literal
 
-from processors.ports import Index, Search
+from processors.ports import Embedder, Index, Search
 from schemas import (
     AnswerCompleted,
     AnswerRefused,
@@ -17,7 +17,6 @@ from schemas import (
     Tenant,
     decode,
 )
-from streams.composition import Backends
 from streams.runtime.headers import Incoming
 from streams.runtime.records import Record
 from streams.settings import Settings
@@ -25,8 +24,8 @@ from streams.tail import Tail
 from streams.topics import ANSWERS, RECEIPTS, TOPICS
 from tests.chaos.checker import Dump, Visible
 from tests.chaos.ledger import Answered, Buried, Ledger, Received
+from tests.chaos.worker import SimplePorts
 from tests.chaos.workload import marks_in
-from tests.processors.hashed_words import HashedWords
 
 MAX_SHOWN = 4_000
 """Passages of a tenant that a dump can hold: more than any run makes, and it is checked."""
@@ -104,17 +103,16 @@ def _answer(record: Record) -> Answered | None:
 
 async def dump(settings: Settings, tenants: Iterable[str]) -> Dump:
     """What the index of a deployment shows."""
-    index = Backends(settings).index
-    await index.open()
-    try:
-        return await shown(index, tenants)
-    finally:
-        await index.close()
+    ports = SimplePorts(settings)
+    async with AsyncExitStack() as opened:
+        for port in (ports.index, ports.embedder):
+            opened.push_async_callback(port.close)
+            await port.open()
+        return await shown(ports.index, tenants, ports.embedder)
 
 
-async def shown(index: Index, tenants: Iterable[str]) -> Dump:
+async def shown(index: Index, tenants: Iterable[str], embedder: Embedder) -> Dump:
     """What searches find of each tenant when they ask for everything, and which documents it is said to have."""
-    embedder = HashedWords()
     [vector] = await embedder.embed(["which mark"], role="query")
     passages: list[Visible] = []
     heads: dict[tuple[str, str], int] = {}

@@ -1,7 +1,8 @@
 """A worker to be broken: `python -m tests.chaos.worker JOURNAL SESSION_S [STAGES]`, settings from the environment.
 
 It is the product's worker; only reading and embedding are simple, because models and parsers would only cost time
-here, and a journal says at every moment what it has in hand.
+here, and a journal says at every moment what it has in hand. Servers that the settings name are asked as ever, only
+with less patience.
 """
 
 import asyncio
@@ -15,8 +16,10 @@ from pathlib import Path
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 
+from processors.backends.openai import server as openai
+from processors.backends.tei.ports import TeiEmbedder, TeiReranker
 from processors.errors import Poison
-from processors.ports import Element, Embedder, Parser, Role, Vectors
+from processors.ports import Element, Embedder, Parser, Reranker, Role, Vectors
 from streams import logs
 from streams.composition import Backends
 from streams.runtime.engines import faust, reader
@@ -27,6 +30,9 @@ from tests.processors.hashed_words import HashedWords
 
 EMBED_S = 0.02
 """A model takes time, and so there is work in hand."""
+PATIENCE_S = 5.0
+"""With a server that is silent: a run should not last as long as a hang of a real one may."""
+TEI = "tei+"
 WHERE = ("messaging.destination.name", "messaging.destination.partition.id", "messaging.kafka.offset")
 WHAT = (OUTCOME, DOCUMENT_ID, QUERY_ID)
 
@@ -59,7 +65,7 @@ class UnhurriedWords(HashedWords):
 
 
 class SimplePorts(Backends):
-    """The settings' backends, but for parser and embedder."""
+    """The settings' backends, but for the parser, and for an embedder that is not a server's."""
 
     @cached_property
     def parser(self) -> Parser:
@@ -67,7 +73,13 @@ class SimplePorts(Backends):
 
     @cached_property
     def embedder(self) -> Embedder:
-        return UnhurriedWords()
+        url = self.settings.instances("embedder")[0].url
+        return TeiEmbedder(url, answer_timeout_s=PATIENCE_S) if url.startswith(TEI) else UnhurriedWords()
+
+    @cached_property
+    def reranker(self) -> Reranker:
+        url = self.settings.instances("reranker")[0].url
+        return TeiReranker(url, answer_timeout_s=PATIENCE_S) if url.startswith(TEI) else super().reranker
 
 
 class Journal(SpanProcessor):
@@ -109,6 +121,7 @@ def main(journal: str, session_s: str, stages: str = "") -> int:
     settings = Settings()
     logs.configure(settings.log_level)
     faust.SETTINGS = {**faust.SETTINGS, "broker_session_timeout": float(session_s), "broker_heartbeat_interval": 2.0}
+    openai.SILENCE_TIMEOUT_S = PATIENCE_S
     reader.DEFAULTS = {**reader.DEFAULTS, "session.timeout.ms": int(float(session_s) * 1000)}
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(Journal(Path(journal)))

@@ -4,13 +4,14 @@
         ...  # server.url
 
 Each request takes the next reply of the script, the last one for ever; `server.on("/info", ...)` scripts one path.
+A reply may also be made from the request, by an asynchronous function.
 `tests.servers.proxy` breaks the way to a real server instead, and `tests.servers.certificates` makes certificates.
 """
 
 import asyncio
 import json
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -128,18 +129,22 @@ class Request:
         return content
 
 
+Responder = Callable[[Request], Awaitable[Reply]]
+"""Makes the reply to a request."""
+
+
 class FaultServer:
     """Serves on a free port of 127.0.0.1 while its context lasts."""
 
-    def __init__(self, *replies: Reply, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *replies: Reply | Responder, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[Request] = []
         self.hung_up = asyncio.Event()
         """Set when a caller hung up while an answer was under way or awaited (`Step.WAIT`)."""
         self._tls = tls
-        self._scripts: dict[str, list[Reply]] = {"*": list(replies)}
+        self._scripts: dict[str, list[Reply | Responder]] = {"*": list(replies)}
         self._connections: set[asyncio.Task[None]] = set()
 
-    def on(self, path: str, *replies: Reply) -> Self:
+    def on(self, path: str, *replies: Reply | Responder) -> Self:
         """Script the requests for one path, whatever comes after `?`; `*` for all others. Also while running."""
         self._scripts[path] = list(replies)
         return self
@@ -183,7 +188,8 @@ class FaultServer:
             return False
         request = await _read(start, reader)
         self.requests.append(request)
-        for step in self._next(request.path):
+        reply = self._next(request.path)
+        for step in await reply(request) if callable(reply) else reply:
             match step:
                 case Step.HANG_UP:
                     return False
@@ -210,7 +216,7 @@ class FaultServer:
         finally:
             self.hung_up.set()
 
-    def _next(self, path: str) -> Reply:
+    def _next(self, path: str) -> Reply | Responder:
         script = self._scripts.get(path.partition("?")[0]) or self._scripts["*"]
         return script.pop(0) if len(script) > 1 else script[0]
 
