@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from random import Random
 
@@ -53,6 +53,9 @@ class Ask:
     tenant: str
     query: str
     text: str
+    document: str = ""
+    """The only one to look in; empty: all."""
+    min_versions: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,7 @@ def document_event(what: Write) -> DocumentPublished | DocumentDeleted:
         source=InlineText(text=text_of(what.marks)),  # no text at all is what makes a document poison
         media_type="text/plain",
         title=what.document,
+        metadata={"document": what.document},
     )
 
 
@@ -184,6 +188,8 @@ def question(what: Ask, reply_to: ReplyTo) -> QueryAsked:
         text=what.text,
         reply_to=reply_to,
         asked_at=datetime.now(UTC),
+        filters={"document": what.document} if what.document else {},
+        min_versions={DocumentId(document): version for document, version in what.min_versions.items()},
     )
 
 
