@@ -3,23 +3,24 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import orjson
 from aiohttp import web
 
+from tests.servers.tei.connection import Connection, Request
 from tests.servers.tei.encoding import Encoder
 from tests.servers.tei.endpoints import Answer, Endpoints
 from tests.servers.tei.engine import Engine
 from tests.servers.tei.flags import Flags
+from tests.servers.tei.http2 import Asked
 from tests.servers.tei.model import MiniLm
 from tests.servers.tei.refusals import Refusal, Unreadable
 from tests.servers.tei.work import Work
 
 OPENAPI = Path(__file__).with_name("openapi.json")
 DOCS = b"<!DOCTYPE html><title>Swagger UI</title><p>The document is at /api-doc/openapi.json.</p>\n"
-NEVER_S = 10.0**9
-"""TEI closes no connection for being idle, and waits for whatever is in flight when it is told to end."""
 
 VARY = "origin, access-control-request-method, access-control-request-headers"
 PREFLIGHT = {"access-control-allow-methods": "GET,POST", "access-control-allow-headers": "content-type"}
@@ -39,7 +40,8 @@ class Server:
     engine: Engine = field(init=False)
     port: int = 0
     _ending: bool = False
-    _runner: web.AppRunner = field(init=False)
+    _http: web.Server = field(init=False)
+    _listener: asyncio.Server = field(init=False)
     _posts: Mapping[str, Post] = field(init=False)
     _gets: Mapping[str, Get] = field(init=False)
     _vertex: Endpoints = field(init=False)
@@ -77,87 +79,82 @@ class Server:
     async def start(self) -> None:
         """Serve; `port` is the one taken."""
         self.engine.start()
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._handle)
-        app.on_response_prepare.append(self._finish)
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            # A caller that hangs up frees its permits, and its queued texts are dropped.
-            handler_cancellation=True,
-            shutdown_timeout=NEVER_S,
-            keepalive_timeout=NEVER_S,
-            lingering_time=0,
-            auto_decompress=False,
+        loop = asyncio.get_running_loop()
+        # A caller that hangs up frees its permits, and its queued texts are dropped.
+        self._http = web.Server(self._handle, request_factory=partial(Request, loop=loop), handler_cancellation=True)
+        self._listener = await loop.create_server(
+            partial(Connection, self._http, self._answer), "127.0.0.1", self.flags.port, reuse_address=True
         )
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.flags.port, reuse_address=True).start()
-        self.port = self._runner.addresses[0][1]
+        self.port = self._listener.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Listen no more, finish what is in flight, close what is idle."""
         self._ending = True
-        await self._runner.cleanup()
+        self._listener.close()
+        await asyncio.sleep(0)  # requests that are here already still start
+        self._http.pre_shutdown()
+        await self._http.shutdown()
         await self.engine.stop()
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
-        path = request.path
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        assert isinstance(request, Request)
+        response = await self._answer(await request.asked())
+        if self._ending:
+            response.force_close()
+        return response
+
+    async def _answer(self, asked: Asked) -> web.Response:
+        response = await self._routed(asked)
+        response.headers["vary"] = VARY
+        response.headers["access-control-allow-origin"] = "*"
+        return response
+
+    async def _routed(self, asked: Asked) -> web.Response:
+        path = asked.path
         allowed = _allowed(path in self._gets, path in self._posts)
-        if request.method == "OPTIONS":
+        if asked.method == "OPTIONS":
             return web.Response(headers={**PREFLIGHT, "allow": ",".join(allowed)})
         if not allowed:
             return web.Response(status=404)
-        headers = {} if request.method in allowed else {"allow": ",".join(allowed)}
-        if self._locked(request):
+        headers = {} if asked.method in allowed else {"allow": ",".join(allowed)}
+        if self._locked(asked):
             return web.Response(status=401, headers=headers)
         if headers:
             return web.Response(status=405, headers=headers)
-        if request.method == "POST":
-            return await self._post(request, self._posts[path])
+        if asked.method == "POST":
+            return await self._post(asked, self._posts[path])
         return await self._gets[path]()
 
-    async def _post(self, request: web.Request, endpoint: Post) -> web.Response:
+    async def _post(self, asked: Asked, endpoint: Post) -> web.Response:
         try:
-            answer = await endpoint(await self._body(request))
+            answer = await endpoint(await self._body(asked))
         except Unreadable as error:
             return web.Response(status=error.status, text=error.message)
         except Refusal as refusal:
             self.engine.failed(refusal)
-            return web.Response(status=refusal.status, body=_refused(request.path, refusal), content_type=JSON)
+            return web.Response(status=refusal.status, body=_refused(asked.path, refusal), content_type=JSON)
         return _json(answer)
 
-    async def _body(self, request: web.Request) -> bytes:
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    async def _body(self, asked: Asked) -> bytes:
+        kind = asked.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != JSON and not (kind.startswith("application/") and kind.endswith("+json")):
             raise Unreadable(415, "Expected request with `Content-Type: application/json`")
         parts, size = [], 0
         try:
-            async for part in request.content.iter_any():
+            async for part in asked.body:
                 parts.append(part)
                 size += len(part)
                 if size > self.flags.payload_limit:
                     raise Unreadable(413, "Failed to buffer the request body: length limit exceeded")
-        except web.HTTPException as error:
+        except web.RequestPayloadError as error:
             raise Unreadable(400, "Failed to buffer the request body: error reading a body from connection") from error
         return b"".join(parts)
 
-    def _locked(self, request: web.Request) -> bool:
+    def _locked(self, asked: Asked) -> bool:
         key = self.flags.api_key
-        open_path = request.path in self._gets and request.path != "/info" and request.method != "POST"
-        open_path |= request.path == SLOW_FACTOR
-        return key is not None and not open_path and request.headers.get("authorization") != f"Bearer {key}"
-
-    async def _finish(self, _request: web.Request, response: web.StreamResponse) -> None:
-        headers = response.headers
-        headers.pop("Server", None)
-        if response.content_type == "application/octet-stream":
-            headers.pop("Content-Type", None)
-        headers.setdefault("Content-Length", "0")
-        headers["vary"] = VARY
-        headers["access-control-allow-origin"] = "*"
-        if self._ending:
-            headers["connection"] = "close"
-            response.force_close()
+        open_path = asked.path in self._gets and asked.path != "/info" and asked.method != "POST"
+        open_path |= asked.path == SLOW_FACTOR
+        return key is not None and not open_path and asked.headers.get("authorization") != f"Bearer {key}"
 
     async def _instances(self, data: bytes) -> Answer:
         """Vertex: the main path, for each instance."""

@@ -3,8 +3,10 @@
 import time
 from collections.abc import Callable
 
+import httpx
 import pytest
 
+from tests.servers.tei import exchanges
 from tests.servers.tei.exchanges import Json
 from tests.servers.tei.replay import Caller, Stage, ask, request
 from tests.servers.tei.server import Server
@@ -57,6 +59,15 @@ def test_a_caller_who_ends_sending_counts_as_gone(crowded: Server) -> None:
         with pytest.raises(ConnectionError):
             caller.answer()
     eventually(lambda: crowded.engine.free == 32)
+
+
+def test_a_caller_over_http2_who_hangs_up_gives_all_permits_back(stand_ins: Stage) -> None:
+    server = stand_ins.fresh(f"{MINILM} --max-concurrent-requests 32", "--slow-factor", "5")
+    address = f"http://127.0.0.1:{server.port}"
+    with httpx.Client(http1=False, http2=True, timeout=0.5) as client, pytest.raises(httpx.ReadTimeout):
+        client.post(f"{address}/embed", content=exchanges.body(LONG), headers={"content-type": "application/json"})
+    eventually(lambda: server.engine.free == 32)
+    assert server.engine.counts['te_request_failure{err="dropped"}'] > 0
 
 
 def test_health_answers_under_load(crowded: Server) -> None:
