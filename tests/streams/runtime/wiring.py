@@ -215,8 +215,10 @@ class Bench:
         *,
         tracer: Tracer | None = None,
         clock: ManualClock | None = None,
+        breaker: Breaker | None = None,
     ) -> None:
         self.clock = clock or ManualClock()
+        self.breaker = breaker
         names = [name for topic in TOPICS for name in (topic.name, topic.dead_letter_name)]
         self.broker = MemoryBroker(
             self.clock, {**{PREFIX + name: 4 for name in names}, "replies": 4}, max_record_bytes=MAX_BYTES
@@ -269,7 +271,7 @@ def handler(segment: Segment, broker: Broker, clock: Clock, bench: Bench) -> Han
         work=work,
         clock=clock,
         tracer=bench.tracer,
-        breaker=Breaker(max_bugs=3),
+        breaker=bench.breaker or Breaker(max_bugs=3),
     )
 
 
