@@ -21,8 +21,11 @@ PATIENCE_S = 0.1
 """A paused partition loses what was fetched ahead of it, so a window that is full for a moment is waited for."""
 LET_GO_S = 10.0
 """How long the event loop may take to say how far it came before the group gets no commit from us."""
-DENIED = frozenset(
+HOPELESS = frozenset(
     (
+        # How a consumer that is lost for good reports it, in a message whose error does not call itself fatal: another
+        # one has taken its instance id, say.
+        KafkaError._FATAL,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
     )
@@ -177,7 +180,7 @@ class Reader:
 
     def _on_commit(self, error: KafkaError | None, offsets: list[TopicPartition]) -> None:
         if error is not None:
-            log.warning("not committed", extra={"topic": self._topic, "reason": error.str()})
+            _note(error, "not committed")
         taken = {(each.topic, each.partition): each.offset for each in offsets if each.error is None}
         if error is None and taken:
             self._loop.call_soon_threadsafe(self._keeper.committed, taken)
@@ -204,11 +207,11 @@ class Reader:
         return positions
 
 
-def _note(error: KafkaError) -> None:
+def _note(error: KafkaError, what: str = "broker") -> None:
     """Raises Fatal for what does not pass by waiting."""
-    if error.fatal() or error.code() in DENIED:
+    if error.fatal() or error.code() in HOPELESS:
         raise Fatal("broker-lost", error.str())
-    log.warning("broker", extra={"reason": error.str()})
+    log.warning(what, extra={"reason": error.str()})
 
 
 def _names(partitions: Iterable[TopicPartition]) -> Sequence[Partition]:
