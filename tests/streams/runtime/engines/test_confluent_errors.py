@@ -7,6 +7,7 @@ import pytest
 from confluent_kafka import KafkaError, Producer
 
 from streams.runtime.engines.confluent import ConfluentEngine
+from streams.runtime.engines.reader import Options
 from streams.runtime.errors import Fatal
 from streams.runtime.records import Record
 from tests.servers.mock_kafka import FETCH, HEARTBEAT, JOIN_GROUP, OFFSET_COMMIT, OFFSET_FETCH, SYNC_GROUP, MockKafka
@@ -43,8 +44,14 @@ async def test_an_error_that_does_not_pass_ends_the_engine(mock: MockKafka, requ
     async def handle(_: Record) -> None:
         pass
 
-    options = {"bootstrap.servers": mock.address, "fetch.wait.max.ms": 10, "heartbeat.interval.ms": 100, "log_level": 0}
-    engine = ConfluentEngine(options | {"group.instance.id": "me"}, max_events=16, max_bytes=1_000_000)
+    options: Options = {
+        "bootstrap.servers": mock.address,
+        "fetch.wait.max.ms": 10,
+        "group.instance.id": "me",
+        "heartbeat.interval.ms": 100,
+        "log_level": 0,
+    }
+    engine = ConfluentEngine(options, max_events=16, max_bytes=1_000_000)
     engine.host("readers", TOPIC, handle)
     mock.fail(request_kind, error, times=200)
     async with asyncio.timeout(30):
