@@ -1,7 +1,7 @@
 """Rows in and out of Milvus, at the consistency that each call needs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
@@ -28,6 +28,8 @@ SETTLE_ROWS = 64
 NO_WORDS = {0: 1e-9}
 """Milvus refuses an empty sparse vector; no encoder weighs term 0, which pads its input."""
 HEX = "0123456789abcdef"
+DIGITS = 32
+"""Of a digest."""
 
 T = TypeVar("T")
 
@@ -76,11 +78,17 @@ class MilvusStore:
     async def query(
         self, collection: str, expression: str, fields: Sequence[str], *, snapshot_s: float | None
     ) -> list[Row]:
-        """All rows that match, however many: where they exceed a query, by ranges of their keys."""
-        if not await self.exists(collection):
-            return []
-        async with self._reads.held(1):
-            return await self._pages(collection, expression, fields, consistency(snapshot_s))
+        """All rows that match, however many."""
+        pages = self.pages(collection, expression, fields, snapshot_s=snapshot_s)
+        return [row async for page in pages for row in page]
+
+    async def pages(
+        self, collection: str, expression: str, fields: Sequence[str], *, snapshot_s: float | None, by: str = "id"
+    ) -> AsyncIterator[list[Row]]:
+        """The same: where they exceed a query, by ranges of a field of digests, so that equal ones share a page."""
+        if await self.exists(collection):
+            async for page in self._pages(collection, expression, fields, consistency(snapshot_s), by=by):
+                yield page
 
     async def search(
         self,
@@ -166,18 +174,29 @@ class MilvusStore:
         return Slots(LITE_READS_AT_ONCE if self.client.server.is_lite else READS_AT_ONCE)
 
     async def _pages(
-        self, collection: str, expression: str, fields: Sequence[str], options: Mapping[str, Any], prefix: str = ""
-    ) -> list[Row]:
-        rows = await self._guarded(lambda: self.client.query(collection, expression, fields, limit=MAX_ROWS, **options))
-        if len(rows) < MAX_ROWS:
-            return rows
-        rows = []
+        self,
+        collection: str,
+        expression: str,
+        fields: Sequence[str],
+        options: Mapping[str, Any],
+        *,
+        by: str,
+        prefix: str = "",
+    ) -> AsyncIterator[list[Row]]:
+        async with self._reads.held(1):
+            rows = await self._guarded(
+                lambda: self.client.query(collection, expression, fields, limit=MAX_ROWS, **options)
+            )
+        if len(rows) < MAX_ROWS or len(prefix) == DIGITS:
+            yield rows
+            return
+        del rows  # which this frame would keep until the last page
         for digit in HEX:
             start = f"{prefix}{digit}"
-            # Keys are hexadecimal, and "g" follows them.
-            page = f'({expression}) and id >= "{start}" and id < "{start}g"'
-            rows += await self._pages(collection, page, fields, options, start)
-        return rows
+            # "g" follows the digits.
+            within = f'({expression}) and {by} >= "{start}" and {by} < "{start}g"'
+            async for page in self._pages(collection, within, fields, options, by=by, prefix=start):
+                yield page
 
     async def _write(self, collection: str, rows: Sequence[Row]) -> None:
         if collection not in self._writes:

@@ -64,20 +64,26 @@ class Unswept:
         return deleted
 
     async def _look_behind(self) -> None:
-        superseded, deleted = await left_behind(self._store)
         room = max(0, MOST_WAITING - len(self._heads))
+        superseded, deleted = await left_behind(self._store, most=room)
         self._look = len(superseded) > room
         self._heads = dict([*superseded.items(), *deleted.items()][:room]) | self._heads
 
 
-async def left_behind(store: MilvusStore) -> tuple[dict[str, Head], dict[str, Head]]:
-    """Documents with more than one head, and deleted ones: a worker may not have swept them."""
-    superseded, deleted = {}, {}
-    for document, heads in by_document(await _heads(store, f"document != {quoted(NEWEST)}")).items():
-        if len(heads) > 1:
-            superseded[document] = head_of(heads[0])
-        elif heads[0]["rows_version"] == DELETED:
-            deleted[document] = head_of(heads[0])
+async def left_behind(store: MilvusStore, *, most: int) -> tuple[dict[str, Head], dict[str, Head]]:
+    """Documents with more than one head, and deleted ones: a worker may not have swept them.
+
+    One beyond `most` shows that there are more.
+    """
+    superseded: dict[str, Head] = {}
+    deleted: dict[str, Head] = {}
+    everything = f"document != {quoted(NEWEST)}"
+    async for page in store.pages(store.heads, everything, HEAD_FIELDS, snapshot_s=None, by="document"):
+        for document, heads in by_document(page).items():
+            if len(heads) > 1 and len(superseded) <= most:
+                superseded[document] = head_of(heads[0])
+            elif heads[0]["rows_version"] == DELETED and len(deleted) < most:
+                deleted[document] = head_of(heads[0])
     return superseded, deleted
 
 

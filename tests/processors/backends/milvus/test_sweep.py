@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from processors.backends.milvus import sweep
+from processors.backends.milvus import store, sweep
 from processors.backends.milvus.index import MilvusIndex
-from processors.backends.milvus.sweep import Unswept
+from processors.backends.milvus.sweep import Unswept, left_behind
 from tests.processors.happenings import ACME, NOON, embedded, head, slices
 from tests.processors.index_contract import HANDBOOK, publish
 
@@ -69,6 +69,18 @@ async def test_a_worker_finds_more_left_behind_than_it_keeps(
     swept = [await successor.sweep() for _ in range(4)]
     await successor.close()
     assert (max(swept), sum(swept)) == (8, 2 * len(NAMES))
+
+
+async def test_what_was_left_behind_is_read_in_pages_that_keep_a_documents_heads_together(
+    index: MilvusIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await publish_twice(index)
+    monkeypatch.setattr(store, "MAX_ROWS", 4)
+    superseded, _ = await left_behind(index._store, most=len(NAMES))
+    assert sorted(entry.document_id for entry in superseded.values()) == sorted(NAMES)
+    assert {entry.version for entry in superseded.values()} == {2}
+    fewer, _ = await left_behind(index._store, most=3)
+    assert len(fewer) == 4
 
 
 async def test_a_document_that_is_flipped_again_waits_at_the_end(index: MilvusIndex) -> None:
