@@ -118,9 +118,9 @@ class Provisioner(Protocol):
         ...
 
     async def apply(self, plan: IndexPlan, *, model: str, dimensions: int, hows: Collection[How]) -> Sequence[Change]:
-        """Make those changes of a plan that are made in one of these ways; what is left. May be repeated.
+        """Make those changes of a plan that are made in one of these ways; what is left then. May be repeated.
 
-        Without `drop` nothing is lost: what was rebuilt stays beside what replaced it.
+        Without `drop` nothing is lost: what was rebuilt stays beside what replaced it, with what is erased later.
         """
         ...
 

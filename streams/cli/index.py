@@ -72,7 +72,10 @@ def apply(
     else:
         _explain(planned)
         for change in planned.changes:
-            typer.echo(plain(f"{change} ({_remedy(change)})" if change in left else change.done()))
+            if change not in left:
+                typer.echo(plain(change.done()))
+        for change in left:
+            typer.echo(plain(f"{change} ({_remedy(change)})"))
     if remedies := [f"{change} ({_remedy(change)})" for change in left if change.how != "drop"]:
         raise CommandError(f"left to do: {'; '.join(remedies)}", answered=True)
 

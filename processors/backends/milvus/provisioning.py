@@ -81,12 +81,17 @@ class MilvusProvisioner:
         for change in todo:
             if change.how == "apply":
                 await self._do(change, Model(model, dimensions), plan.layout)
-        for name in sorted({change.collection for change in todo if change.how == "rebuild"}):
+        outgrown = sorted({change.collection for change in todo if change.how == "rebuild"})
+        for name in outgrown:
             await self._rebuild(name, plan.layout)
         for change in todo:
             if change.how == "drop":
                 await self._client.call("drop_collection", change.collection)
-        return [change for change in plan.changes if change not in todo]
+        left = [change for change in plan.changes if change not in todo]
+        known = {change.collection for change in left}
+        for name in outgrown:
+            left += [change for change in await self._leftovers(name) if change.collection not in known]
+        return left
 
     async def _creation(self, name: str, wanted: Layout, dimensions: int) -> Change:
         spread = f"{name}_v1 with {wanted.shards} shards and {wanted.partitions} partitions by tenant"
@@ -112,7 +117,7 @@ class MilvusProvisioner:
                     changes.append(Change(name, what, str(now), str(then), "rebuild"))
         if name == self._store.chunks:
             changes += await self._of_chunks(described, wanted, model)
-        return changes + await self._leftovers(name, physical)
+        return changes + await self._leftovers(name)
 
     def _fields(self, name: str, described: Mapping[str, Any]) -> list[Change]:
         there = {field["name"] for field in described["fields"]}
@@ -141,12 +146,14 @@ class MilvusProvisioner:
             changes.append(Change(name, "model", now, again, "hand"))
         return changes
 
-    async def _leftovers(self, name: str, physical: str) -> list[Change]:
+    async def _leftovers(self, name: str) -> list[Change]:
+        physical = str((await self._client.describe(name))["collection_name"])
+        current = f"replaced by {physical}, keeping what was erased since"
         changes = []
         for other in sorted(await self._client.call("list_collections")):
             version = VERSION.fullmatch(other)
             if version and version[1] == name and other != physical:
-                changes.append(Change(other, "leftover", f"replaced by {physical}", "dropped", "drop"))
+                changes.append(Change(other, "leftover", current, "dropped", "drop"))
         return changes
 
     async def _do(self, change: Change, model: Model, wanted: Layout) -> None:

@@ -69,6 +69,8 @@ def test_a_rebuild_is_left_until_it_is_asked_for_and_its_leftover_until_it_is_dr
     rebuilt = headwater("index", "apply", "--rows", "1000", "--rebuild")
     assert rebuilt.exit_code == 0
     assert f"{collection}: index was HNSW, is now FLAT\n" in rebuilt.output
+    kept = f"{collection}_v1: leftover is replaced by {collection}_v2, keeping what was erased since, should be dropped"
+    assert f"{kept} (apply --drop)\n" in rebuilt.output
     [leftover] = json.loads(headwater("index", "plan", "--rows", "1000", "--json").output)["changes"]
     assert (leftover["collection"], leftover["how"]) == (f"{collection}_v1", "drop")
     dropped = json.loads(headwater("index", "apply", "--rows", "1000", "--drop", "--json").output)
