@@ -7,7 +7,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck
 
 from streams.local import stack as local_stack
 from streams.local.listeners import free_ports
@@ -15,6 +17,10 @@ from streams.settings import LocalStack, Settings
 from tests.servers import milvus
 
 CHECKOUT = Path(__file__).parent.parent
+
+# A machine that is busy elsewhere is no reason to fail.
+hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -104,7 +104,7 @@ def test_edits_anywhere_change_less_than_two_chunks_on_average(rule: ChunkingRul
     assert max(changed) <= 6
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.builds(

@@ -1,7 +1,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.sentences import MAX_SENTENCE_CHARS, sentences
@@ -56,7 +56,6 @@ def test_text_without_punctuation_is_cut_between_words() -> None:
     assert " ".join(parts) == ("word " * 1000).strip()
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from("aB1. \n!?|-#\u3002\u00e9\"'("), max_size=300))
 def test_offsets_are_exact_in_order_and_lose_no_letter(text: str) -> None:
     found = sentences(text)

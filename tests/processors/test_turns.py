@@ -210,10 +210,10 @@ class Model(RuleBasedStateMachine):
 
 
 TestModel = Model.TestCase
-TestModel.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
+TestModel.settings = settings(max_examples=100, stateful_step_count=60)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(FLOWS, SIZES), max_size=60), SIZES, st.integers(0, 60))
 def test_nobody_starves(others: list[tuple[Whose, int]], size: int, served: int) -> None:
     """A record of a new tenant goes before every second record of any flow that was there first."""

@@ -153,9 +153,7 @@ async def until_done(working: Awaitable[None], stalling: Awaitable[None]) -> Non
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32 - 1))
 @example(seed=3_528_889_885)  # a deletion removes the rows of a version that a stalled writer is about to count
 async def test_readers_see_the_highest_version_whatever_happens(

@@ -26,20 +26,20 @@ def published(**changes: Any) -> bytes:
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_every_event_survives_the_wire(event: type[Event], data: st.DataObject) -> None:
     original = data.draw(events(event))
     assert decode(encode(original), event.ce_type, (event,)) == original
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(value=st.binary(max_size=200))
 def test_any_bytes_decode_or_raise_a_schema_error(value: bytes) -> None:
     assert refusal(value).startswith("headwater.document-published.v1: ")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     changes=st.dictionaries(
         st.sampled_from(sorted(PUBLISHED)),

@@ -32,7 +32,7 @@ async def kept(tmp_path: Path, part: Part) -> AsyncIterator[tuple[Keeper, PartSt
     """A keeper of that part, its state, and the phases that the state went through."""
     phases: list[str] = []
     board = PartState(name=part.name)
-    one = Keeper(part, board, tmp_path / f"{part.name}.log", lambda: phases.append(board.phase))
+    one = Keeper(part, board, tmp_path / f"{part.name}.log", lambda: phases.append(board.phase), str)
     one.start([])
     try:
         yield one, board, phases

@@ -129,5 +129,5 @@ class Model(RuleBasedStateMachine):
         return len(run) - most >= (5 if proven else 2) or len(run) >= 14
 
 
-Model.TestCase.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+Model.TestCase.settings = settings(max_examples=200, stateful_step_count=60)
 TestBreaker = Model.TestCase

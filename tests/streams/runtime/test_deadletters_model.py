@@ -37,7 +37,7 @@ def fated(stage: str, do: Callable[[Any], Awaitable[Sequence[Any]]], busy: set[s
     return process
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.one_of(st.none(), st.lists(st.sampled_from(FATES), min_size=1, max_size=4)), max_size=8),
     st.sampled_from(SEGMENTATIONS),

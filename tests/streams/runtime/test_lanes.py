@@ -40,7 +40,7 @@ class Gate:
         await self.open.wait()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 60), st.integers(0, 4)), max_size=40), st.integers(1, 5))
 def test_order_holds_per_key_and_the_window_is_never_exceeded(
     work: Sequence[tuple[int, int, int]], window: int

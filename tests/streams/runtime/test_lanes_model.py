@@ -118,5 +118,5 @@ class Model(RuleBasedStateMachine):
         assert len(self.feeder.errors) == len(self.failed)
 
 
-Model.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Model.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestLanes = Model.TestCase

@@ -102,5 +102,5 @@ class Model(RuleBasedStateMachine):
         return position
 
 
-Model.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Model.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
 TestOffsets = Model.TestCase

@@ -41,7 +41,7 @@ ANSWERS = st.tuples(st.floats(0, 20), st.builds(lambda wish: Transient("busy", r
 ENDS = st.sampled_from((None, Poison("odd", "odd"), KeyError("a bug")))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(ANSWERS, max_size=25), ENDS, st.floats(0, 1))
 def test_any_outage(outages: list[tuple[float, Exception | None]], end: Exception | None, spread: float) -> None:
     clock = ManualClock()

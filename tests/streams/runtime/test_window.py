@@ -12,7 +12,7 @@ from streams.runtime.window import Crowded, aside
 from tests.streams.runtime.test_lanes import Feeder, Gate
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(st.integers(0, 9), st.integers(0, 60), st.lists(st.integers(0, 4), max_size=3)), max_size=40),
     st.integers(1, 5),

@@ -44,7 +44,7 @@ HOSTILE = (
 )
 hostile = st.text(min_size=1, max_size=40) | st.sampled_from(HOSTILE)
 on_a_server = hypothesis_settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 

@@ -28,7 +28,7 @@ class OwnBroker:
     def __init__(self, settings: Settings, jars: Path) -> None:
         self.address = settings.kafka_url
         self._state = PartState(name="kafka")
-        self._keeper = Keeper(broker(settings, jars), self._state, settings.home / "kafka.log", lambda: None)
+        self._keeper = Keeper(broker(settings, jars), self._state, settings.home / "kafka.log", lambda: None, str)
 
     async def start(self) -> None:
         self._keeper.start([])
