@@ -1,7 +1,7 @@
 """5. The network between everybody and the broker is slow, deaf, torn or gone; acknowledgements get lost on the way."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +20,12 @@ from tests.servers.own import running
 from tests.servers.proxy import Fault, FaultProxy
 
 pytestmark = pytest.mark.stack
+QUICK_SEEDS = (5,)
 QUICK_ENGINES = ("faust",)
 
 TROUBLES = 4
 """In each run, one after the other."""
+LASTS_S = (0.5, 1.0, 2.0, SESSION_S + 1)
 
 
 class NetworkFails(Scenario):
@@ -36,9 +38,9 @@ class NetworkFails(Scenario):
         self._proxy = proxy
 
     async def strike(self, run: Run) -> None:
-        for _ in range(TROUBLES):
+        for fault in run.random.sample(_faults(run.random), k=TROUBLES):
             await asyncio.sleep(run.random.uniform(0.2, 1))
-            fault, lasts_s = _drawn(run.random)
+            lasts_s = run.random.choice(LASTS_S)
             await run.busy()
             before = self._proxy.harmed
             self._proxy.fault = fault
@@ -49,20 +51,17 @@ class NetworkFails(Scenario):
             run.note(f"{fault}", "network", struck=bool(harmed and held), evidence=evidence)
 
 
-def _drawn(random: Random) -> tuple[Fault, float]:
-    """What happens, and for how many seconds: now and then for longer than a session lasts."""
-    fault = random.choice(
-        (
-            Fault(latency_s=random.uniform(0.02, 0.3)),
-            Fault(black_hole=True),
-            Fault(reset=True),
-            # An answer to a produced batch has about 60 bytes: this loses acknowledgements of what was written.
-            Fault(cut_after_bytes=random.randint(0, 100)),
-            Fault(cut_after_bytes=random.randint(100, 20_000)),
-            Fault(stall_after_bytes=random.randint(0, 2_000)),
-        )
+def _faults(random: Random) -> Sequence[Fault]:
+    """One of each kind."""
+    return (
+        Fault(latency_s=random.uniform(0.02, 0.3)),
+        Fault(black_hole=True),
+        Fault(reset=True),
+        # What is written is acknowledged by some 60 bytes, which these may tear.
+        Fault(cut_after_bytes=random.randint(0, 100)),
+        Fault(cut_after_bytes=random.randint(100, 20_000)),
+        Fault(stall_after_bytes=random.randint(0, 2_000)),
     )
-    return fault, random.choice((0.5, 1.0, 2.0, SESSION_S + 1))
 
 
 @asynccontextmanager
