@@ -128,6 +128,7 @@ def status(as_json: AsJson = False) -> None:
     from streams.cli import pools
     from streams.lag import lags
     from streams.local import state
+    from streams.local.room import shortage
     from streams.local.stack import stateless
     from streams.local.usage import all_memory
     from streams.pools import states
@@ -147,7 +148,9 @@ def status(as_json: AsJson = False) -> None:
         killed = " (its supervisor was killed)" if seen is not None and seen.phase in ("starting", "ready") else ""
         remedy = "`headwater up` starts it"
         raise CommandError(f"the local stack is not running{killed}: {remedy}", UNREACHABLE, answered=True)
-    memory, behind = all_memory(seen), lags(settings)
+    memory, behind, full = all_memory(seen), lags(settings), shortage(home)
+    if full:
+        typer.echo(f"{full}; until then this may be old", err=True)
     if as_json:
         record = seen.model_dump(mode="json") | {
             "running": True,
@@ -161,7 +164,7 @@ def status(as_json: AsJson = False) -> None:
         pools.show(pooled)
         waiting = [f"{group} {count}" for group, count in behind.items() if count is not None]
         typer.echo(f"records that wait: {', '.join(waiting) or 'no worker has read any yet'}")
-    if any(part.phase != "ready" for part in seen.parts.values()):
+    if full or any(part.phase != "ready" for part in seen.parts.values()):
         raise typer.Exit(1)
 
 

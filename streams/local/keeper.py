@@ -19,14 +19,20 @@ TETHER = str(Path(__file__).with_name("tether.py"))
 PROBE_EVERY_S = 0.1
 BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Before each restart in a row; when they are used up, the part is given up."""
+ROOM_EVERY_S = 0.5
 HEALTHY_S = 60.0
 """A part that was ready this long starts its count of restarts anew."""
 
 
 class Keeper:
-    """Keeps one part running and writes what becomes of it into its state."""
+    """Keeps one part running and writes what becomes of it into its state.
 
-    def __init__(self, part: Part, board: PartState, log: Path, publish: Callable[[], None]) -> None:
+    A part that ends while the disk is full starts again when there is room, and is not given up before.
+    """
+
+    def __init__(
+        self, part: Part, board: PartState, log: Path, publish: Callable[[], None], shortage: Callable[[], str]
+    ) -> None:
         self.part = part
         self.ready = asyncio.Event()
         """Set while the part is ready."""
@@ -35,6 +41,7 @@ class Keeper:
         self._board = board
         self._log = PartLog(log, part.ready_line)
         self._publish = publish
+        self._shortage = shortage
         self._process: Process | None = None
         self._task: asyncio.Task[None] | None = None
         board.log = log if part.command else None
@@ -69,6 +76,10 @@ class Keeper:
                 reason = failure.reason
                 await self._end()
             self.ready.clear()
+            if self.settled.is_set() and (full := self._shortage()):
+                await self._until_room(full)
+                failures = 0
+                continue
             if not self.settled.is_set() or failures == len(BACKOFF_S):
                 break
             self._board.restarts += 1
@@ -77,6 +88,12 @@ class Keeper:
             failures += 1
         self._enter("failed", reason)
         self.settled.set()
+
+    async def _until_room(self, full: str) -> None:
+        self._board.restarts += 1
+        self._enter("restarting", f"{full}; it starts again then")
+        while self._shortage():  # noqa: ASYNC110 (nobody tells when somebody makes room)
+            await asyncio.sleep(ROOM_EVERY_S)
 
     async def _begin(self) -> float:
         """Start the part and wait until it is ready; when that was, by the monotonic clock. Raises PartFailed."""

@@ -15,6 +15,7 @@ from streams.local.listeners import require_free, taken
 from streams.local.logs import last_lines
 from streams.local.parts import own
 from streams.local.plan import jars_folder, parts_of
+from streams.local.room import shortage
 from streams.local.state import StackState
 from streams.settings import Settings
 
@@ -56,11 +57,13 @@ def prepare(settings: Settings, report: Report) -> None:
 
 
 def start(settings: Settings, *, workers: bool = True) -> Starting:
-    """Start a supervisor; `wait_ready` tells how it goes. Raises StackError where a port is taken."""
+    """Start a supervisor; `wait_ready` tells how it goes. Raises StackError where a port is taken or a disk is full."""
     for part in parts_of(settings, workers=workers):
         require_free(part)
     home = settings.home.resolve()
     try:
+        if full := shortage(home):
+            raise StackError(f"{full}, or name another folder with --home or HEADWATER_HOME")
         (home / "stack.json").unlink(missing_ok=True)
         return Starting(_supervisor(settings, home, workers), home)
     except OSError as error:

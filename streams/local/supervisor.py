@@ -17,8 +17,12 @@ from streams.local.errors import StackError
 from streams.local.keeper import Keeper
 from streams.local.parts import Part
 from streams.local.plan import parts_of
+from streams.local.room import shortage
 from streams.local.state import PartState, StackState
 from streams.settings import Settings
+
+WRITE_AGAIN_S = 1.0
+"""After a state could not be written."""
 
 
 class Supervisor:
@@ -28,10 +32,17 @@ class Supervisor:
         self._home = home
         self._board = board
         self._keepers = {
-            part.name: Keeper(part, board.parts[part.name], home / "logs" / f"{part.name}.log", self._publish)
+            part.name: Keeper(
+                part,
+                board.parts[part.name],
+                home / "logs" / f"{part.name}.log",
+                self._publish,
+                lambda: shortage(home),
+            )
             for part in parts
         }
         self._stop = asyncio.Event()
+        self._unwritten = False
 
     async def run(self) -> int:
         """Start everything, stay, stop everything; the exit code."""
@@ -39,6 +50,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._stop.set)
         leash = asyncio.create_task(self._leash())
+        writing = asyncio.create_task(self._write_again())
         starts = asyncio.create_task(self._start())
         stop = asyncio.create_task(self._stop.wait())
         await asyncio.wait((starts, stop), return_when=asyncio.FIRST_COMPLETED)
@@ -48,7 +60,7 @@ class Supervisor:
         else:
             await stop
             self._say("stopping")
-        for task in (leash, starts, stop):
+        for task in (leash, writing, starts, stop):
             task.cancel()
         await self._stop_all()
         self._publish()
@@ -83,7 +95,17 @@ class Supervisor:
         self._publish()
 
     def _publish(self) -> None:
-        self._board.write(self._home)
+        try:
+            self._board.write(self._home)
+            self._unwritten = False
+        except OSError:  # a disk that is full must not end whoever looks after the parts
+            self._unwritten = True
+
+    async def _write_again(self) -> None:
+        while True:
+            await asyncio.sleep(WRITE_AGAIN_S)
+            if self._unwritten:
+                self._publish()
 
 
 async def supervise(settings: Settings, *, workers: bool) -> int:

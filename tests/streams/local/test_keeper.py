@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -15,6 +17,7 @@ from streams.local import keeper
 from streams.local.errors import PartFailed
 from streams.local.keeper import Keeper
 from streams.local.parts import Part
+from streams.local.room import MIN_FREE_BYTES, shortage
 from streams.local.state import PartState
 
 READY = "print('ready', flush=True); import time; time.sleep(600)"
@@ -28,11 +31,13 @@ def program(code: str) -> list[str]:
 
 
 @asynccontextmanager
-async def kept(tmp_path: Path, part: Part) -> AsyncIterator[tuple[Keeper, PartState, list[str]]]:
-    """A keeper of that part, its state, and the phases that the state went through."""
+async def kept(
+    tmp_path: Path, part: Part, shortage: Callable[[], str] = str
+) -> AsyncIterator[tuple[Keeper, PartState, list[str]]]:
+    """A keeper of that part, its state, and the phases that the state went through; on a disk with room by default."""
     phases: list[str] = []
     board = PartState(name=part.name)
-    one = Keeper(part, board, tmp_path / f"{part.name}.log", lambda: phases.append(board.phase), str)
+    one = Keeper(part, board, tmp_path / f"{part.name}.log", lambda: phases.append(board.phase), shortage)
     one.start([])
     try:
         yield one, board, phases
@@ -126,3 +131,24 @@ async def test_a_step_that_fails_says_why(tmp_path: Path) -> None:
     async with kept(tmp_path, Part(name="step", prepare=refuse)) as (one, board, _):
         await asyncio.wait_for(one.settled.wait(), 20)
         assert (board.phase, board.detail) == ("failed", "the broker refused")
+
+
+async def test_a_part_that_ends_for_want_of_room_says_so_and_starts_again_when_there_is_some(tmp_path: Path) -> None:
+    short = ["the disk is full: free some space"]
+    part = Part(name="echo", command=lambda: program(READY), ready_line=b"ready")
+    async with kept(tmp_path, part, lambda: "".join(short)) as (one, board, phases):
+        await asyncio.wait_for(one.ready.wait(), 20)
+        assert board.pid is not None
+        os.kill(board.pid, signal.SIGKILL)
+        await until(lambda: "the disk is full" in board.detail)
+        assert board.phase == "restarting"
+        short.clear()
+        await until(lambda: board.phase == "ready")
+        assert (board.restarts, board.detail) == (1, "")
+        assert "failed" not in phases
+
+
+def test_a_disk_is_full_where_no_part_could_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shortage(tmp_path) == ""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=MIN_FREE_BYTES - 1))
+    assert "free some space" in shortage(tmp_path)
