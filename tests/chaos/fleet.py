@@ -4,9 +4,10 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 
 from streams.local import tether
 from streams.settings import Settings
@@ -27,9 +28,19 @@ class Member:
     """A place in the fleet: one process at a time, the next one as soon as it dies, until it is retired."""
 
     def __init__(
-        self, name: str, settings: Settings, folder: Path, ledger: Ledger, *, stages: str, session_s: float
+        self,
+        name: str,
+        settings: Settings,
+        folder: Path,
+        ledger: Ledger,
+        *,
+        stages: str,
+        session_s: float,
+        release: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """`release` is the environment in which its processes find another release of the product."""
         self.name = name
+        self._release = release
         self.starts = 0
         self._session_s = session_s
         self._process: asyncio.subprocess.Process | None = None
@@ -154,7 +165,7 @@ class Member:
                     ),
                     stdout=log,
                     stderr=log,
-                    env=os.environ | self._settings.environment,
+                    env=os.environ | self._settings.environment | dict(self._release),
                 )
             if self._retired:  # while it was being started
                 self._signal(signal.SIGTERM)
@@ -180,10 +191,17 @@ class Fleet:
         """Stage and record of everything that its workers have begun and not finished."""
         return [about for member in self.members for about in member.in_hand]
 
-    def join(self, *, stages: str = "") -> Member:
+    def join(self, *, stages: str = "", release: Mapping[str, str] = MappingProxyType({})) -> Member:
         """One more worker, which hosts these stages (all where none is named); `ready` says when it works."""
-        name = f"worker{self._names}"
-        member = Member(name, self._settings, self._folder, self._ledger, stages=stages, session_s=self._session_s)
+        member = Member(
+            f"worker{self._names}",
+            self._settings,
+            self._folder,
+            self._ledger,
+            stages=stages,
+            session_s=self._session_s,
+            release=release,
+        )
         self._names += 1
         self.members.append(member)
         return member
