@@ -14,6 +14,8 @@ How the parts fit:
 - `worker`    the process in the fleet: the product's worker with a plain-text parser and hashed words.
 - `observer`  follows receipts, answers and dead letters into the ledger; `dump(settings, tenants)` reads the index as
               searches do.
+- `memory`    both pipelines in memory, dying at chosen points; `crash_points` finds all points at which one may die.
+- `releases`  an older and a newer release of the product, as the environment of a worker.
 - `scenario`  `Scenario`: seed -> plan -> run -> verdict -> `Outcome`. A subclass says what breaks.
 - `report`    the fixture `report` judges an outcome, and in `make chaos` notes it in the results that
               `python -m tests.chaos.report` writes docs/reliability.md from; `plot` draws.
@@ -36,8 +38,8 @@ To write a scenario, make `test_NN_name.py` after `test_01_kill.py`:
 `QUICK_ENGINES` (default both), and `--seeds N` of them with both engines under the marker `chaos`. All quick forms
 together have four minutes on two cores. A test without `seed` runs as it is; mark it `chaos` where it takes long.
 
-What else a scenario may do: `adapt` (its settings), `judge` (a verdict of its own
-beside the common one), `run.note(...)` (a fault that is not the fleet's: `struck` only with evidence that work was in
+What else a scenario may do: `adapt` (its settings), `plan` (its workload), `judge` (a verdict of its own beside the
+common one), `run.note(...)` (a fault that is not the fleet's: `struck` only with evidence that work was in
 hand, such as `run.unanswered > 0`), `run.figures[...] = Figure(value=, unit=, at_most=)` (for the report). A scenario
 that does not fit (in memory, or on servers of its own) makes its `Outcome` itself and hands it to `report.judge`.
 A run in which nothing struck fails, because it proves nothing.
