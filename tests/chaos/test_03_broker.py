@@ -1,21 +1,17 @@
 """3. The broker restarts, is killed, stays away, or stands still for longer than a session lasts."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from streams.local.kafka import broker
-from streams.local.listeners import free_ports
 from streams.settings import Settings
 from tests.chaos.fleet import SESSION_S
 from tests.chaos.report import Report
 from tests.chaos.scenario import Run, Scenario
-from tests.servers.own import OwnServer, running
+from tests.servers.own import OwnServer, broker, running
 
 pytestmark = pytest.mark.stack
 QUICK_ENGINES = ("faust",)
@@ -69,20 +65,9 @@ class BrokerFails(Scenario):
         run.note(failure.what, "broker", struck=bool(held and run.unanswered), evidence=evidence)
 
 
-@asynccontextmanager
-async def own_broker(stack: Settings, folder: Path) -> AsyncIterator[OwnServer]:
-    """A broker of this run alone: others need theirs."""
-    assert stack.local.jars is not None
-    kafka, controller = free_ports(2)
-    local = stack.local.model_copy(update={"kafka_port": kafka, "kafka_controller_port": controller})
-    own = stack.model_copy(update={"home": folder, "local": local})
-    async with running(broker(own, stack.local.jars), folder / "kafka.log") as server:
-        yield server
-
-
 async def test_nothing_is_lost_when_the_broker_fails(
     stack: Settings, seed: int, engine: str, tmp_path: Path, report: Report
 ) -> None:
-    async with own_broker(stack, tmp_path) as server:
+    async with running(broker(stack, tmp_path), tmp_path / "kafka.log") as server:
         theirs = stack.model_copy(update={"kafka": server.address})
         report.judge(await BrokerFails(server).run(theirs, seed=seed, engine=engine, folder=tmp_path))

@@ -9,14 +9,12 @@ from random import Random
 
 import pytest
 
-from streams.local.kafka import broker
-from streams.local.listeners import free_ports
 from streams.local.parts import Part
 from streams.settings import Settings
 from tests.chaos.fleet import SESSION_S
 from tests.chaos.report import Report
 from tests.chaos.scenario import Run, Scenario
-from tests.servers.own import running
+from tests.servers.own import broker, running
 from tests.servers.proxy import Fault, FaultProxy
 
 pytestmark = pytest.mark.stack
@@ -67,12 +65,10 @@ def _faults(random: Random) -> Sequence[Fault]:
 @asynccontextmanager
 async def behind_a_proxy(stack: Settings, folder: Path) -> AsyncIterator[tuple[Settings, FaultProxy]]:
     """The stack with a broker of this run alone, which names a proxy as its address."""
-    assert stack.local.jars is not None
-    kafka, controller = free_ports(2)
-    local = stack.local.model_copy(update={"kafka_port": kafka, "kafka_controller_port": controller})
-    own = stack.model_copy(update={"home": folder, "local": local})
-    async with FaultProxy("127.0.0.1", kafka) as proxy:
-        advertised = _advertised(broker(own, stack.local.jars), folder / "kafka" / "server.properties", proxy)
+    part = broker(stack, folder)
+    assert part.port is not None
+    async with FaultProxy("127.0.0.1", part.port) as proxy:
+        advertised = _advertised(part, folder / "kafka" / "server.properties", proxy)
         async with running(advertised, folder / "kafka.log"):
             yield stack.model_copy(update={"kafka": proxy.address}), proxy
 

@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from streams.local import tether
+from streams.local import kafka, tether
+from streams.local.listeners import free_ports
 from streams.local.parts import Part
+from streams.settings import Settings
 
 LOOK_S = 0.05
 
@@ -81,3 +83,11 @@ async def running(part: Part, log: Path) -> AsyncIterator[OwnServer]:
         yield server
     finally:
         await server.kill()
+
+
+def broker(stack: Settings, folder: Path) -> Part:
+    """A broker beside that of the stack, which others need; its data lie in the folder."""
+    assert stack.local.jars is not None
+    clients, controller = free_ports(2)
+    local = stack.local.model_copy(update={"kafka_port": clients, "kafka_controller_port": controller})
+    return kafka.broker(stack.model_copy(update={"home": folder, "local": local}), stack.local.jars)
