@@ -113,7 +113,7 @@ class ReadingProcesses:
         await self._slots.acquire(size_bytes)
         spoilt = False
         try:
-            process = self._idle.pop() if self._idle else await ReadingProcess.start()
+            process = self._kept() or await ReadingProcess.start()
             self._busy.add(process)
             process.spoilt = True
             try:
@@ -130,6 +130,14 @@ class ReadingProcesses:
                 replacing.add_done_callback(self._replacing.discard)
             else:
                 self._slots.release()
+
+    def _kept(self) -> ReadingProcess | None:
+        """One that waits for a document: where memory ran out, the first to go was an idle one."""
+        while self._idle:
+            process = self._idle.pop()
+            if process.process.returncode is None:
+                return process
+        return None
 
     async def _take_back(self, process: ReadingProcess) -> None:
         if process.spoilt:

@@ -146,8 +146,9 @@ def _attached(data: bytes, filename: str, hires: bool, depth: int) -> Iterator[E
 
 
 def _bind_to_parent() -> None:
-    """Die with the parent even in the middle of a document, and leave Ctrl-C to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Die with the parent even in the middle of a document, and leave Ctrl-C and a service's stop to it."""
+    for told_to_all in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(told_to_all, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

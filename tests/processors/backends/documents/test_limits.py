@@ -1,6 +1,7 @@
 """What one document may cost and hold, with real files at the limits."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 
 import psutil
@@ -89,6 +90,21 @@ async def test_a_replacement_is_warm(parser: DocumentParser) -> None:
     second = await replaced(parser)
     assert second != first
     assert any("lxml" in mapped.path for mapped in second.memory_maps())
+
+
+async def test_a_process_that_ended_while_idle_costs_no_document(parser: DocumentParser) -> None:
+    first = await read(parser)
+    [kept] = parser._processes._idle
+    first.kill()
+    await kept.process.wait()
+    assert await read(parser) != first
+
+
+async def test_a_stop_that_is_told_to_every_process_lets_a_document_be_finished(parser: DocumentParser) -> None:
+    first = await read(parser)
+    for told_to_all in (signal.SIGINT, signal.SIGTERM):
+        first.send_signal(told_to_all)
+    assert await read(parser, TABLE, "table.csv") == first
 
 
 async def test_no_replacement_outlives_its_parser() -> None:
