@@ -38,9 +38,10 @@ To write a scenario, make `test_NN_name.py` after `test_01_kill.py`:
 `QUICK_ENGINES` (default both), and `--seeds N` of them with both engines under the marker `chaos`. All quick forms
 together have four minutes on two cores. A test without `seed` runs as it is; mark it `chaos` where it takes long.
 
-What else a scenario may do: `adapt` (its settings), `plan` (its workload), `judge` (a verdict of its own beside the
-common one), `run.note(...)` (a fault that is not the fleet's: `struck` only with evidence that work was in
-hand, such as `run.unanswered > 0`), `run.figures[...] = Figure(value=, unit=, at_most=)` (for the report). A scenario
-that does not fit (in memory, or on servers of its own) makes its `Outcome` itself and hands it to `report.judge`.
+What else a scenario may do: `adapt` (its settings), `plan` (its workload), `deploy` (its topics), `judge` (a verdict
+of its own beside the common one), `run.busy()` and `run.in_hand()` (what there is to harm), `run.note(...)` (a fault
+that is not the fleet's: `struck` only with evidence that work was in hand), `run.figures[...] = Figure(value=, unit=,
+at_most=)` (for the report). Servers that it alone may break come from `tests.servers.own`, and are named in the stack
+that it runs on. A scenario that does not fit (in memory) makes its `Outcome` itself and hands it to `report.judge`.
 A run in which nothing struck fails, because it proves nothing.
 """
