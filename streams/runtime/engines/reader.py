@@ -203,7 +203,9 @@ class Reader:
         asked = asyncio.run_coroutine_threadsafe(self._keeper.let_go(_names(partitions)), self._loop)
         positions = asked.result(LET_GO_S)
         self._wanted = {}  # wanted before, it might name partitions that are gone
-        self._paused.difference_update(_names(partitions))  # who comes again is not paused
+        if paused := [each for each in partitions if (each.topic, each.partition) in self._paused]:
+            self._consumer.resume(paused)  # else librdkafka, which remembers it, would read none of who comes again
+            self._paused.difference_update(_names(paused))
         return positions
 
 

@@ -98,6 +98,42 @@ class TestConfluentEngine(KafkaEngineContract):
                 pass
             await until(lambda: len(seen) == 2_000)
 
+    async def test_a_partition_that_went_while_reading_was_paused_is_read_when_it_is_back(
+        self, cluster: KafkaCluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        topic = await cluster.topic(2)
+        await cluster.fill(topic, 1_000, keys=97)
+        one, two = set[int](), set[int]()
+        paused, let_go = threading.Event(), asyncio.Event()
+        pause = Reader._pause
+
+        def note(reader: Reader) -> None:
+            pause(reader)
+            paused.set()
+
+        async def handle(record: Record) -> None:
+            two.add(number_of(record))
+
+        async def handle_late(record: Record) -> None:
+            await let_go.wait()
+            one.add(number_of(record))
+
+        def member(handle: Handle) -> Engine:
+            options: Options = {"bootstrap.servers": cluster.bootstrap}
+            engine = ConfluentEngine(options, max_events=16, max_bytes=1_000_000, ahead_bytes=100_000)
+            engine.host(f"{cluster.run}-back", topic, handle)
+            return engine
+
+        monkeypatch.setattr(Reader, "_pause", note)
+        async with running(member(handle_late)):
+            await until(paused.is_set)
+            async with running(member(handle)):
+                await until(lambda: len(two) > 0)
+                let_go.set()
+                await until(lambda: len(one | two) == 1_000)
+            await cluster.fill(topic, 100, keys=97, start=1_000)
+            await until(lambda: len(one | two) == 1_100)
+
 
 async def test_options_that_cannot_work_are_refused_by_name() -> None:
     async def handle(_: Record) -> None:
