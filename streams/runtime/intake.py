@@ -53,7 +53,7 @@ class Intake:
         self._room = asyncio.Event()
         self._closed = False
         self.offsets = Offsets()
-        self._lanes = Lanes(max_events=max_events, max_bytes=max_bytes, on_error=on_error, on_room=self._served)
+        self._lanes = Lanes(max_events=max_events, max_bytes=max_bytes, on_error=on_error, on_room=self._fill)
         # For questions that need no work: they are refused, late or withdrawn.
         self._aside = Lanes(max_events=max_events, max_bytes=max_bytes, on_error=on_error, on_room=self._fill)
 
@@ -130,11 +130,6 @@ class Intake:
         if left_s is not None and record.key is not None:
             asyncio.get_running_loop().call_later(left_s, self.hurry, record.key)
 
-    def _served(self) -> None:
-        if self._crowd:
-            self._crowd.served(len(self._waiting))
-        self._fill()
-
     def _fill(self) -> None:
         while not self._closed and (entering := self._next()):
             record, generation = entering
@@ -163,6 +158,8 @@ class Intake:
                 self._inside[owner] -= 1
                 if not self._inside[owner]:
                     del self._inside[owner]
+            if self._crowd:
+                self._crowd.served(len(self._waiting))
 
         return inside
 

@@ -10,6 +10,7 @@ from processors.turns import WHOSE, Whose
 from streams.runtime.crowd import Crowd
 from streams.runtime.intake import RECORD_BYTES, Intake, ahead_bytes
 from streams.runtime.records import Record
+from streams.runtime.window import aside
 from tests.streams.runtime.wiring import NOW, ManualClock
 
 PARTITION = ("t", 0)
@@ -241,6 +242,27 @@ async def test_the_time_to_ask_again_follows_the_pace_of_the_latest() -> None:
     await desk.offer([record(100, "a/100")])
     await asyncio.sleep(0)
     assert told.refused[-1][1] == pytest.approx(30.0, rel=0.05)
+    await desk.intake.cancel()
+
+
+async def test_a_question_that_steps_aside_is_not_taken_for_one_that_is_answered() -> None:
+    told, clock = Told(), ManualClock()
+    crowd = Crowd(told, 10, clock)
+    desk = Desk(crowd=crowd, window=2)
+
+    async def handle(_: Record) -> None:
+        for _ in range(50):
+            async with aside():
+                await clock.sleep(0.005)
+        await desk.gate.acquire()
+
+    before_s = crowd.retry_after_s(100)
+    desk.intake._handle = handle
+    await desk.offer([record(number, f"a/{number}") for number in range(12)])
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert clock.monotonic() > 0.2
+    assert crowd.retry_after_s(100) == before_s
     await desk.intake.cancel()
 
 
