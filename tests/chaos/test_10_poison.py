@@ -40,7 +40,7 @@ class FewPoison(Scenario):
 
     number = 10
     name = "1 % poison"
-    shape = Shape(documents=80, events=200, questions=10, poison=0.01, over_s=4.0)
+    shape = Shape(documents=80, events=120, questions=10, poison=0.01, over_s=2.0)
 
     def plan(self, random: Random) -> tuple[Step, ...]:
         bad = Write(tenant="tenant0", document="odd", version=1, marks=(), poison=True)

@@ -40,7 +40,7 @@ class RollingUpgrade(Scenario):
 
     number = 14
     name = "rolling upgrade"
-    shape = Shape(events=120, questions=20, over_s=12.0)
+    shape = Shape(events=80, questions=15, over_s=6.0)
     workers = 1
 
     def adapt(self, settings: Settings, random: Random) -> Settings:
