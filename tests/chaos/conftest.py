@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from itertools import product
-from types import ModuleType
 from typing import get_args
 
 import pytest
@@ -24,7 +23,7 @@ def report(pytestconfig: pytest.Config) -> Report:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes `seed` runs briefly by default, and `--seeds` times under `chaos`; each time per `engine`.
 
-    Its module may say what is brief: `QUICK_SEEDS = (1, 2)`, empty for a long form alone, and `QUICK_ENGINES`.
+    Its module may say what is brief: `QUICK_SEEDS = (1, 2)` and `QUICK_ENGINES`.
     """
     names = [name for name in ("seed", "engine") if name in metafunc.fixturenames]
     engines = ENGINES if "engine" in names else ("",)
@@ -32,14 +31,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("engine", engines)
     elif names:
         first, count = metafunc.config.getoption("first_seed"), metafunc.config.getoption("seeds")
-        brief = product(getattr(metafunc.module, "QUICK_SEEDS", (1,)), _brief(metafunc.module, engines))
+        few = getattr(metafunc.module, "QUICK_ENGINES", engines) if "engine" in names else engines
+        brief = product(getattr(metafunc.module, "QUICK_SEEDS", (1,)), few)
         cases = [_case(names, seed, engine, "quick") for seed, engine in brief]
         cases += [_case(names, *each, "seed", *LONG) for each in product(range(first, first + count), engines)]
         metafunc.parametrize(names, cases)
-
-
-def _brief(module: ModuleType, engines: Sequence[str]) -> Sequence[str]:
-    return [engine for engine in engines if engine in getattr(module, "QUICK_ENGINES", engines)]
 
 
 def _case(names: Sequence[str], seed: int, engine: str, form: str, *marks: pytest.MarkDecorator) -> ParameterSet:

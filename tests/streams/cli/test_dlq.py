@@ -285,7 +285,7 @@ def test_a_wrong_selection_is_said(run: Run, arguments: list[str], says: str) ->
     assert says in result.output
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["replay", "--all"], ["drop", "--all", "--yes"]])
+@pytest.mark.parametrize("arguments", [["list"], ["replay", "--all"]])
 def test_no_broker_is_one_line_and_exit_code_3(run: Run, arguments: list[str]) -> None:
     address = f"127.0.0.1:{free_ports(1)[0]}"
     result = run("--kafka", address, "dlq", *arguments)
