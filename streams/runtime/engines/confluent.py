@@ -81,7 +81,7 @@ class _Group(Group):
             for message, generation in await self._batches.get():
                 if self._generations.get(_partition(message)) == generation:
                     await self.intake.accept(_record(message), generation)
-                self._reader.took()
+                self._reader.took(message)
 
     def _due(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
         """What may be committed of these, each in the generation that owns it."""

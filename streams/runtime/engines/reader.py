@@ -17,6 +17,8 @@ POLL_S = 0.2
 """How long a stop, or a commit, may take to be noticed; records arrive at once."""
 BATCH = 100
 """Records that the thread hands over at a time, and at most as many more wait for the window."""
+BATCH_BYTES = 8 * 2**20
+"""The same, of their values: a hundred of the largest records would be more than many a container has."""
 PATIENCE_S = 0.1
 """A paused partition loses what was fetched ahead of it, so a window that is full for a moment is waited for."""
 LET_GO_S = 10.0
@@ -88,8 +90,8 @@ class Reader:
         self._held = False
         self._paused: set[Partition] = set()
         self._room = threading.Event()
-        self._handed = 0
-        self._taken = 0
+        self._handed = self._handed_bytes = 0
+        self._taken = self._taken_bytes = 0
         self._wanted: Mapping[Partition, int] = {}
 
     def run(self) -> None:
@@ -119,10 +121,11 @@ class Reader:
         self._stopping = True
         self._room.set()
 
-    def took(self) -> None:
-        """A message is in the window, or not wanted any more."""
+    def took(self, message: Message) -> None:
+        """It is in the window, or not wanted any more."""
         self._taken += 1
-        if self._handed - self._taken < BATCH and not self._room.is_set():
+        self._taken_bytes += len(message)
+        if not (self._is_ahead() or self._room.is_set()):
             self._room.set()
 
     def want(self, positions: Mapping[Partition, int]) -> None:
@@ -131,9 +134,12 @@ class Reader:
 
     def _has_room(self) -> bool:
         self._room.clear()
-        if self._held or self._handed - self._taken >= BATCH:
+        if self._held or self._is_ahead():
             return self._room.wait(PATIENCE_S) and not self._held
         return True
+
+    def _is_ahead(self) -> bool:
+        return self._handed - self._taken >= BATCH or self._handed_bytes - self._taken_bytes >= BATCH_BYTES
 
     def _read(self, timeout_s: float) -> None:
         """Hand over what is there, or the first record to come within the time."""
@@ -148,6 +154,7 @@ class Reader:
                 _note(error)
         good = [message for message in messages if message.error() is None]
         self._handed += len(good)
+        self._handed_bytes += sum(map(len, good))
         self._loop.call_soon_threadsafe(self._keeper.take, good)
 
     def _pause(self) -> None:

@@ -251,7 +251,7 @@ async def test_a_question_that_steps_aside_is_not_taken_for_one_that_is_answered
     desk = Desk(crowd=crowd, window=2)
 
     async def handle(_: Record) -> None:
-        for _ in range(50):
+        for _look in range(50):
             async with aside():
                 await clock.sleep(0.005)
         await desk.gate.acquire()
