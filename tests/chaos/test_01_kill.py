@@ -12,6 +12,7 @@ from tests.chaos.scenario import Figure, Run, Scenario
 from tests.chaos.workload import Shape
 
 pytestmark = pytest.mark.stack
+QUICK_ENGINES = ("confluent",)
 
 CLEARS_WITHIN = 1.5
 """Times what an uninterrupted run takes: what the project promises of a backlog whose worker is killed."""
