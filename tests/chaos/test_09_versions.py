@@ -19,7 +19,7 @@ from tests.chaos.workload import Shape, Step, disordered, planned
 
 QUICK_ENGINES = ("faust",)
 SHAPE = Shape(documents=10, events=80, questions=10, deleted=0.25, unchanged=0.1, poison=0.05)
-IN_MEMORY = 10
+IN_MEMORY = 6
 """Permutations for each seed."""
 STRUCK_S = 30.0
 

@@ -153,19 +153,19 @@ def test_every_committed_example_passes_through_each_release_and_back(tmp_path: 
     lines = rewritten(b"".join(orjson.dumps(each) + b"\n" for each in named), present)
     late = {line.split(":")[0].strip() for fields in UNKNOWN.values() for line in fields}
     seen: dict[str, list[dict[str, object]]] = {}
-    for way in (("newer",), ("older",), ("older", "newer"), ("newer", "older")):
+    for way in (("older", "newer"), ("newer", "older")):
         through = lines
         for name in way:
             through = rewritten(through, releases[name])
-        seen[way[-1]] = [orjson.loads(orjson.loads(line)[1]) for line in through.splitlines()]
-        back = rewritten(through, present)
-        for before, after in zip(
-            map(orjson.loads, lines.splitlines()), map(orjson.loads, back.splitlines()), strict=True
-        ):
-            lost = late if "older" in way else set()
-            assert without(orjson.loads(after[1]), lost) == without(orjson.loads(before[1]), lost), (way, before[0])
+        seen[way[-1]] = events(through)
+        for before, after in zip(events(lines), events(rewritten(through, present)), strict=True):
+            assert without(after, late) == without(before, late), way
     assert all(NEWS in event for event in seen["newer"])
     assert not any(late & event.keys() for event in seen["older"])
+
+
+def events(lines: bytes) -> list[dict[str, object]]:
+    return [orjson.loads(orjson.loads(line)[1]) for line in lines.splitlines()]
 
 
 def without(value: object, names: set[str]) -> object:
