@@ -31,7 +31,7 @@ from tests.chaos.workload import Shape
 pytestmark = pytest.mark.stack
 QUICK_ENGINES = ("confluent",)
 
-STRIKES = 6
+STRIKES = 5
 """Of the 28 that there are; each seed draws others."""
 STEADY = ("NaN",)
 """A text whose answers alone are bad, between good ones, is to blame for them: this mood spoils all answers."""
@@ -42,7 +42,7 @@ class Dependencies(Scenario):
 
     number = 7
     name = "dependencies fail"
-    shape = Shape(documents=12, events=80, questions=40, over_s=10.0)
+    shape = Shape(documents=12, events=80, questions=40, over_s=8.0)
     workers = 1  # nothing rebalances, so nothing is delivered again
     session_s = 30.0
 

@@ -31,7 +31,7 @@ def run_on_disk(folder: Path, *command: str, settings: Settings | None = None) -
     folder.mkdir()
     environment = os.environ | (settings.environment if settings else {})
     line = with_disk(folder, *command)
-    return subprocess.run(line, capture_output=True, text=True, env=environment, timeout=240, check=False)
+    return subprocess.run(line, capture_output=True, text=True, env=environment, timeout=500, check=False)
 
 
 @pytest.mark.stack
@@ -59,10 +59,7 @@ READ_ONLY = "mount -o remount,ro .;"
 def test_the_local_stack_does_not_start_where_it_cannot_write_and_says_what_to_do(
     stack: Settings, tmp_path: Path, state: str, said: str
 ) -> None:
-    names = ("kafka_port", "kafka_controller_port", "milvus_port", "llm_port")
-    ports = dict(zip(names, free_ports(4), strict=True))
-    own = stack.model_copy(update={"local": stack.local.model_copy(update=ports)})
-    ended = headwater(tmp_path / "disk", state, "up", settings=own)
+    ended = headwater(tmp_path / "disk", state, "up", settings=own_ports(stack))
     assert ended.returncode == 1, ended
     assert said in ended.stderr
     assert "--home" in ended.stderr
@@ -78,6 +75,25 @@ def test_commands_that_write_nothing_need_no_disk(
     ended = headwater(tmp_path / "disk", state, *command, settings=stack)
     assert ended.returncode == (3 if command == ("status",) else 0), ended  # no stack runs in that home
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.stack
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+def test_the_local_stack_says_that_its_disk_is_full_and_goes_on_by_itself_when_there_is_room(
+    stack: Settings, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    own = own_ports(stack).model_copy(update={"home": disk})
+    ended = run_on_disk(disk, sys.executable, "-m", "tests.chaos.full_stack", str(disk), settings=own)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+
+
+def own_ports(stack: Settings) -> Settings:
+    """For another stack beside it."""
+    names = ("kafka_port", "kafka_controller_port", "milvus_port", "llm_port")
+    ports = dict(zip(names, free_ports(4), strict=True))
+    return stack.model_copy(update={"local": stack.local.model_copy(update=ports)})
 
 
 def headwater(disk: Path, state: str, *command: str, settings: Settings) -> subprocess.CompletedProcess[str]:
