@@ -9,8 +9,6 @@ from pathlib import Path
 MIB = 1024 * 1024
 PER_EVENTS = 100_000
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-EVERY = 200
-"""Of the run: so many samples are taken at most."""
 
 
 def resident_bytes(pid: int) -> int:
@@ -46,7 +44,10 @@ class Slope:
     def look(self, events: int) -> None:
         """Take a sample where one is due."""
         if not self.samples or events >= self.samples[-1][0] + self.every:
-            self.samples.append((events, resident_bytes(self.pid)))
+            self.samples.append((events, self.resident()))
+
+    def resident(self) -> int:
+        return resident_bytes(self.pid)
 
     @property
     def mib_per_100k(self) -> float:

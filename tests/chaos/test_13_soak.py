@@ -103,9 +103,9 @@ class Soak:
 
 
 @contextmanager
-def soaked(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The worker's process."""
-    command = [sys.executable, tether.__file__, str(os.getpid()), sys.executable, "-m", "tests.chaos.soak"]
+def soaked(settings: Settings, log: Path, *program: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The process of a worker."""
+    command = [sys.executable, tether.__file__, str(os.getpid()), sys.executable, "-m", *program]
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, env=os.environ | settings.environment)
     try:
@@ -165,7 +165,7 @@ def soak(
     stack: Settings, engine: str, folder: Path, *, events: int, warm_up: int, at_most: float, seed: int
 ) -> Outcome:
     began = time.monotonic()
-    with own_topics(stack, engine) as settings, soaked(settings, folder / "worker.log") as process:
+    with own_topics(stack, engine) as settings, soaked(settings, folder / "worker.log", "tests.chaos.soak") as process:
         running = Soak(settings, events)
         slope = Slope(process.pid, warm_up=warm_up, every=max(500, events // 400))
         running.run(slope, process)
