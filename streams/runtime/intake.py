@@ -48,6 +48,8 @@ class Intake:
         self._waiting: Turns[tuple[Record, int]] = Turns()
         self._inside: Counter[Whose] = Counter()
         """Records in the window."""
+        self._alarms: dict[tuple[int, int], asyncio.TimerHandle] = {}
+        """By partition and offset, for questions that wait: a deadline may be a day ahead."""
         self._outside = 0
         """Records that wait for room in the read-ahead."""
         self._room = asyncio.Event()
@@ -89,7 +91,9 @@ class Intake:
     def revoke(self, partition: Partition) -> None:
         """The partition is about to be assigned anew: what waits of it is somebody else's work."""
         self.offsets.revoke(partition)
-        self._waiting.take(lambda waiting: (waiting[0].topic, waiting[0].partition) == partition, served=False)
+        gone = self._waiting.take(lambda each: (each[0].topic, each[0].partition) == partition, served=False)
+        for record, _ in gone:
+            self._disarm(record)
         self._fill()
 
     def hurry(self, key: bytes) -> None:
@@ -128,7 +132,12 @@ class Intake:
                 return
         left_s = crowd.left_s(record)
         if left_s is not None and record.key is not None:
-            asyncio.get_running_loop().call_later(left_s, self.hurry, record.key)
+            alarm = asyncio.get_running_loop().call_later(left_s, self.hurry, record.key)
+            self._alarms[record.partition, record.offset] = alarm
+
+    def _disarm(self, record: Record) -> None:
+        if alarm := self._alarms.pop((record.partition, record.offset), None):
+            alarm.cancel()
 
     def _fill(self) -> None:
         while not self._closed and (entering := self._next()):
@@ -167,6 +176,7 @@ class Intake:
         partition = (record.topic, record.partition)
 
         async def work() -> None:
+            self._disarm(record)
             # While it waited the partition may have gone to another worker, which does this work now.
             if self.offsets.owns(partition, generation):
                 WHOSE.set(whose(record))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -276,6 +277,30 @@ async def test_a_question_that_is_late_or_withdrawn_does_not_wait_for_its_turn()
     await asyncio.sleep(0.1)
     assert desk.begun == ["busy", "withdrawn", "late"]
     await desk.intake.cancel()
+
+
+async def test_what_has_begun_or_gone_is_not_watched_until_its_deadline() -> None:
+    keys = [f"q{number}".encode() for number in range(6)]
+    told = Told(dict.fromkeys(keys, NOW + timedelta(days=1)))
+    desk = Desk(crowd=Crowd(told, 10, ManualClock()))
+    watched: list[asyncio.TimerHandle] = []
+    loop = asyncio.get_running_loop()
+    call_later = loop.call_later
+
+    def note(*arguments: Any) -> asyncio.TimerHandle:
+        watched.append(call_later(*arguments))
+        return watched[-1]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(loop, "call_later", note)
+        await desk.offer([record(number, f"q{number}") for number in range(4)])
+        await desk.offer([record(number, f"q{number}", partition=1) for number in (4, 5)])
+    assert watched
+    assert not any(each.cancelled() for each in watched[1:])
+    desk.intake.revoke(("t", 1))
+    await desk.finish(6)
+    await desk.intake.drain()
+    assert all(each.cancelled() for each in watched)
 
 
 def test_the_read_ahead_follows_the_container(monkeypatch: pytest.MonkeyPatch) -> None:
