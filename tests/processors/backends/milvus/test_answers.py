@@ -2,7 +2,6 @@
 
 import dataclasses
 import uuid
-from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
@@ -23,24 +22,6 @@ pytestmark = pytest.mark.stack
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(milvus_connection, "CALL_TIMEOUT_S", 0.5)
-
-
-@pytest.fixture
-async def way(stack: Settings) -> AsyncIterator[GrpcFaults]:
-    async with GrpcFaults(f"127.0.0.1:{stack.local.milvus_port}") as way:
-        yield way
-
-
-@pytest.fixture
-async def index(way: GrpcFaults) -> AsyncIterator[MilvusIndex]:
-    """Open and with a document in it."""
-    index = MilvusIndex(f"milvus+http://{way.address}/test_{uuid.uuid4().hex}")
-    await index.open()
-    await publish(index, ["a red pump"])
-    yield index
-    way.faults.clear()
-    await index.drop()
-    await index.close()
 
 
 ANSWERS: dict[str, tuple[Fault, str]] = {

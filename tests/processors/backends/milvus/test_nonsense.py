@@ -1,8 +1,7 @@
 """Numbers and shapes that no Milvus should answer, put into its real answers."""
 
 import math
-import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from processors.backends.milvus.index import MilvusIndex
 from processors.embed import Embed
 from processors.errors import Transient
 from schemas import ChunksEmbedded, Passage, text_hash
-from streams.settings import Settings
 from tests.processors.happenings import ACME, slices
 from tests.processors.hashed_words import HashedWords
 from tests.processors.index_contract import HANDBOOK, find, publish
@@ -22,23 +20,6 @@ pytestmark = pytest.mark.stack
 
 MODEL = HashedWords().model
 Change = Callable[[Any], None]
-
-
-@pytest.fixture
-async def way(stack: Settings) -> AsyncIterator[GrpcFaults]:
-    async with GrpcFaults(f"127.0.0.1:{stack.local.milvus_port}") as way:
-        yield way
-
-
-@pytest.fixture
-async def index(way: GrpcFaults) -> AsyncIterator[MilvusIndex]:
-    index = MilvusIndex(f"milvus+http://{way.address}/test_{uuid.uuid4().hex}")
-    await index.open()
-    await publish(index, ["a red pump"])
-    yield index
-    way.faults.clear()
-    await index.drop()
-    await index.close()
 
 
 def changed(kind: Any, change: Change) -> Callable[[bytes], bytes]:
