@@ -115,7 +115,8 @@ class Handler:
         except (SchemaError, Poison) as error:
             reason = error if isinstance(error, Poison) else Poison("schema", str(error))
             conclude(span, reason.code, reason.detail)
-            self.breaker.poison(stage.name, whose(journey.record).tenant, reason.code)
+            if reason.code != "reply-unreachable":  # which says nothing of the deploy: the caller has gone
+                self.breaker.poison(stage.name, whose(journey.record).tenant, reason.code)
             await self._reject(stage, event, journey, span, reason)
         except Fatal as error:
             conclude(span, error.code, error.detail)

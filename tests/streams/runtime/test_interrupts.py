@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from schemas import AnswerCompleted, AnswerDelta, PassagesRanked, QueryFailed, QueryId, ReplyTo
+from schemas import AnswerCompleted, AnswerDelta, PassagesRanked, QueryFailed, QueryId, ReplyTo, Tenant
 from streams.runtime.interrupts import Cancelled
 from tests.streams.runtime.wiring import NOW, PREFIX, Bench, ManualClock, completed, query, question, retrieve
 
@@ -123,6 +124,17 @@ async def test_a_missing_reply_address_is_found_before_any_work() -> None:
     assert asked == ["q2"]
     codes = [dict(letter.headers)["dlq-code"] for letter in bench.letters("queries")]
     assert codes == [b"reply-unreachable", b"reply-unreachable"]
+
+
+async def test_callers_that_went_without_waiting_do_not_stop_the_worker() -> None:
+    gone = ReplyTo(topic="nowhere", partition=0)
+    bench = Bench(query(), SEGMENTATIONS[0])
+    for number in range(50):
+        await bench.publish(replace(question(f"q{number}", to=gone), tenant=Tenant(f"t{number % 2}")))
+    await bench.publish(question("heard"))
+    await bench.engine.run()
+    assert len(bench.letters("queries")) == 50
+    assert isinstance(bench.replies()[-1].event, AnswerCompleted)
 
 
 async def test_replies_go_to_the_named_partition_in_order() -> None:
