@@ -14,6 +14,8 @@ SERVERS := milvus triton compose
 SEEDS := 50
 FIRST := 1
 WHAT := tests/chaos
+# Most tests wait more than they work: two processes, each with a stack of its own, share them file by file.
+SHARED := -n 2 --dist loadfile --no-loadscope-reorder
 # A Python of your own choice: make PYTHON=/path/to/python3.12 install
 PYTHON ?=
 
@@ -39,7 +41,7 @@ $(VENV)/.installed: $(LOCKED) requirements/install.sh pyproject.toml
 
 test: install ## run all tests, on the real local stack
 	@$(BIN)/python -m streams.local.jars .headwater/jars
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(SHARED)
 
 servers: install ## install the optional real servers, then run the tests on them
 	@VENV=$(VENV) bash requirements/servers.sh $(SERVERS)

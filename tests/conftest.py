@@ -1,4 +1,4 @@
-"""What all tests share: the real local stack, started once per run, and a watch for exceptions that nobody saw."""
+"""What all tests share: the real local stack, started once per process, and a watch for exceptions that nobody saw."""
 
 import gc
 import logging
