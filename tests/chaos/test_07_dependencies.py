@@ -56,8 +56,7 @@ class Dependencies(Scenario):
         return super().adapt(settings, random).model_copy(update=named | generative)
 
     async def strike(self, run: Run) -> None:
-        every = [(server, mood) for server in self._servers for mood in server.moods]
-        for server, mood in run.random.sample(every, STRIKES):
+        for server, mood in self._drawn(run.random):
             await run.busy()
             before = server.spoilt
             server.share = 1.0 if mood in STEADY else run.random.choice((0.5, 1.0))
@@ -69,6 +68,13 @@ class Dependencies(Scenario):
             evidence = f"{spoilt} answers spoilt, {len(run.in_hand())} events in hand"
             run.note(mood, server.name, struck=spoilt > 0, evidence=evidence)
             await asyncio.sleep(run.random.uniform(0.1, 0.5))
+
+    def _drawn(self, random: Random) -> Sequence[tuple[Moody, str]]:
+        """One mood of each server, and others."""
+        every = [(server, mood) for server in self._servers for mood in server.moods]
+        first = [(server, random.choice(list(server.moods))) for server in self._servers]
+        others = random.sample([each for each in every if each not in first], STRIKES - len(first))
+        return random.sample([*first, *others], STRIKES)
 
     def judge(self, run: Run, verdict: Verdict) -> Verdict:
         """Without a kill no answer comes twice, and no worker gives up what heals within its budget."""
