@@ -11,6 +11,7 @@ import pytest
 from streams.local.listeners import free_ports
 from streams.local.milvus import vector_store
 from streams.settings import Settings
+from tests.chaos.ledger import Received
 from tests.chaos.report import Report
 from tests.chaos.scenario import Run, Scenario
 from tests.servers import milvus
@@ -18,6 +19,9 @@ from tests.servers.own import OwnServer, running
 
 pytestmark = pytest.mark.stack
 QUICK_ENGINES = ("confluent",)
+
+MORE = 10
+"""Documents that were acknowledged before each kill."""
 
 
 class Store(Protocol):
@@ -40,13 +44,27 @@ class MilvusLiteKilled(Scenario):
 
     async def strike(self, run: Run) -> None:
         for _ in range(run.random.randint(2, 3)):
-            await asyncio.sleep(run.random.uniform(0.2, 2))
+            await _more_receipts(run)
+            await asyncio.sleep(run.random.uniform(0, 1))
             await run.busy("upsert")
+            receipts = _receipts(run)
             await self._store.kill()
             held = run.in_hand("upsert")  # which it has not acknowledged, and cannot
             await asyncio.sleep(run.random.uniform(0, self.longest_s))
             await self._store.start()
-            run.note("kill -9", "Milvus", struck=bool(held), evidence=f"{len(held)} upserts in hand")
+            evidence = f"{len(held)} upserts in hand, and {receipts} receipts to keep"
+            run.note("kill -9", "Milvus", struck=bool(held and receipts), evidence=evidence)
+
+
+def _receipts(run: Run) -> int:
+    return sum(isinstance(entry, Received) for entry in run.ledger.entries)
+
+
+async def _more_receipts(run: Run) -> None:
+    """Wait until there is something to lose that was not there before, or nothing more comes."""
+    enough = _receipts(run) + MORE
+    while _receipts(run) < enough and not (run.driven.is_set() and not run.unanswered):  # noqa: ASYNC110 (a ledger tells)
+        await asyncio.sleep(0.01)
 
 
 class MilvusKilled(MilvusLiteKilled):
