@@ -87,7 +87,7 @@ class Handler:
         except SchemaError as error:
             with self._span(stage, journey, wait_ms) as span:
                 conclude(span, "schema", str(error))
-                self.breaker.poison(stage.name, whose(record).tenant, "schema")
+                self._count_poison(stage, record, "schema")
                 await self._put_aside(stage, None, journey, span, Poison("schema", str(error)))
             return
         await go_on(event, journey, wait_ms)
@@ -115,8 +115,7 @@ class Handler:
         except (SchemaError, Poison) as error:
             reason = error if isinstance(error, Poison) else Poison("schema", str(error))
             conclude(span, reason.code, reason.detail)
-            if reason.code != "reply-unreachable":  # which says nothing of the deploy: the caller has gone
-                self.breaker.poison(stage.name, whose(journey.record).tenant, reason.code)
+            self._count_poison(stage, journey.record, reason.code)
             await self._reject(stage, event, journey, span, reason)
         except Fatal as error:
             conclude(span, error.code, error.detail)
@@ -128,6 +127,11 @@ class Handler:
             self.breaker.bug(stage.name, what)
             await self._reject(stage, event, journey, span, Poison("bug", f"{what}: {error}"))
         return ()
+
+    def _count_poison(self, stage: Stage, record: Record, code: str) -> None:
+        """A question's counts for nothing: one asker can word, and sign, as many bad ones as it likes."""
+        if not self.segment.pipeline.failures.replies:
+            self.breaker.poison(stage.name, whose(record).tenant, code)
 
     async def _reject(self, stage: Stage, event: Event, journey: Journey, span: Span, reason: Poison) -> None:
         await self._put_aside(stage, event, journey, span, reason)

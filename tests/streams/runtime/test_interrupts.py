@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from processors.errors import Poison
 from schemas import AnswerCompleted, AnswerDelta, PassagesRanked, QueryFailed, QueryId, ReplyTo, Tenant
 from streams.runtime.interrupts import Cancelled
 from tests.streams.runtime.wiring import NOW, PREFIX, Bench, ManualClock, completed, query, question, retrieve
@@ -132,6 +133,21 @@ async def test_callers_that_went_without_waiting_do_not_stop_the_worker() -> Non
     for number in range(50):
         await bench.publish(replace(question(f"q{number}", to=gone), tenant=Tenant(f"t{number % 2}")))
     await bench.publish(question("heard"))
+    await bench.engine.run()
+    assert len(bench.letters("queries")) == 50
+    assert isinstance(bench.replies()[-1].event, AnswerCompleted)
+
+
+async def test_questions_that_cannot_work_do_not_stop_the_worker_however_many_tenants_sign_them() -> None:
+    async def picky(event: Any) -> Any:
+        if event.query_id != "fine":
+            raise Poison("empty-question", "the question has no text")
+        return await retrieve(event)
+
+    bench = Bench(query(retrieve=picky), SEGMENTATIONS[0])
+    for number in range(50):
+        await bench.publish(replace(question(f"q{number}"), tenant=Tenant(f"t{number % 5}")))
+    await bench.publish(question("fine"))
     await bench.engine.run()
     assert len(bench.letters("queries")) == 50
     assert isinstance(bench.replies()[-1].event, AnswerCompleted)
