@@ -17,6 +17,10 @@ How the parts fit:
 - `memory`    both pipelines in memory, dying at chosen points; `crash_points` finds all points at which one may die.
 - `releases`  an older and a newer release of the product, as the environment of a worker.
 - `scenario`  `Scenario`: seed -> plan -> run -> verdict -> `Outcome`. A subclass says what breaks.
+- `moods`     servers that for a while answer with refusals, nonsense, too little, or not at all.
+- `glimpses`  what each of many questions was shown of a document that changes: empty, mixed or stale.
+- `memory_slope`  how the memory of a process grows with what it has done.
+- `small_disk`  a disk that only some processes see, to fill or to make read-only.
 - `report`    the fixture `report` judges an outcome, and in `make chaos` notes it in the results that
               `python -m tests.chaos.report` writes docs/reliability.md from; `plot` draws.
 
