@@ -25,7 +25,8 @@ PROBELESS = {"collector", "phoenix"}
 """Images without a shell; nothing waits for them."""
 ONE_SHOT = {"topics", "index"}
 
-pytestmark = pytest.mark.skipif(not (CHECKOUT / "Dockerfile").exists(), reason="these tests run against a wheel")
+if not (CHECKOUT / "Dockerfile").exists():
+    pytest.skip("these tests run against a wheel", allow_module_level=True)
 
 
 def example() -> dict[str, str]:
@@ -36,8 +37,7 @@ def example() -> dict[str, str]:
 
 
 def services() -> dict[str, dict[str, Any]]:
-    text = (CHECKOUT / "docker-compose.yml").read_text() if (CHECKOUT / "Dockerfile").exists() else "services: {}"
-    loaded: dict[str, dict[str, Any]] = yaml.safe_load(text)["services"]
+    loaded: dict[str, dict[str, Any]] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]
     return loaded
 
 

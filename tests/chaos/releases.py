@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+import schemas
+
 ROOT = Path(__file__).parents[2]
 NEWS = "release"
 """The field that each event has in the newer release."""
@@ -49,7 +51,7 @@ def newer(folder: Path) -> Mapping[str, str]:
 
 def _copied(folder: Path) -> Path:
     package = folder / "schemas"
-    shutil.copytree(ROOT / "schemas", package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(Path(schemas.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     return package
 
 
