@@ -18,8 +18,8 @@ async def way(stack: Settings) -> AsyncIterator[GrpcFaults]:
 
 
 @pytest.fixture
-async def index(way: GrpcFaults) -> AsyncIterator[MilvusIndex]:
-    """Open and with a document in it."""
+async def proxied(way: GrpcFaults) -> AsyncIterator[MilvusIndex]:
+    """Open and with a document in it, behind `way`."""
     index = MilvusIndex(f"milvus+http://{way.address}/test_{uuid.uuid4().hex}")
     await index.open()
     await publish(index, ["a red pump"])

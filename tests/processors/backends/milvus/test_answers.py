@@ -41,24 +41,24 @@ ANSWERS: dict[str, tuple[Fault, str]] = {
 
 @pytest.mark.parametrize(("answer", "says"), ANSWERS.values(), ids=ANSWERS)
 async def test_an_answer_that_is_none_is_an_outage_that_names_the_server(
-    index: MilvusIndex, way: GrpcFaults, answer: Fault, says: str
+    proxied: MilvusIndex, way: GrpcFaults, answer: Fault, says: str
 ) -> None:
     way.faults["*"] = answer
     with pytest.raises(Transient, match=f"{way.address}.*({says})"):
-        await find(index, "pump")
+        await find(proxied, "pump")
     with pytest.raises(Transient, match=f"{way.address}.*({says})"):
-        await publish(index, ["a blue pump"], version=2)
+        await publish(proxied, ["a blue pump"], version=2)
     way.faults.clear()
-    assert [passage.text for passage in await find(index, "pump")] == ["a red pump"]
+    assert [passage.text for passage in await find(proxied, "pump")] == ["a red pump"]
 
 
-async def test_a_vector_that_is_none_is_poison_and_is_not_stored(index: MilvusIndex) -> None:
+async def test_a_vector_that_is_none_is_poison_and_is_not_stored(proxied: MilvusIndex) -> None:
     [event] = slices(["a blue pump"], version=2)
     whole = await embedded(event)
     vectors = np.full(whole.dimensions, np.nan, dtype="<f4").tobytes()
     with pytest.raises(Poison, match=r"index-refused.*NaN"):
-        await index.write(dataclasses.replace(whole, vectors=vectors))
-    assert [passage.text for passage in await find(index, "pump")] == ["a red pump"]
+        await proxied.write(dataclasses.replace(whole, vectors=vectors))
+    assert [passage.text for passage in await find(proxied, "pump")] == ["a red pump"]
 
 
 @pytest.mark.parametrize(

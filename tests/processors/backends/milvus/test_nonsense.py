@@ -87,41 +87,41 @@ SEARCHES: dict[str, tuple[Change, str]] = {
 
 @pytest.mark.parametrize(("change", "says"), SEARCHES.values(), ids=SEARCHES)
 async def test_a_search_that_answers_nonsense_is_an_outage_that_names_the_server(
-    index: MilvusIndex, way: GrpcFaults, change: Change, says: str
+    proxied: MilvusIndex, way: GrpcFaults, change: Change, says: str
 ) -> None:
     way.faults["HybridSearch"] = changed(milvus_pb2.SearchResults, change)
     with pytest.raises(Transient, match=f"milvus at http://{way.address}.*{says}"):
-        await find(index, "pump")
+        await find(proxied, "pump")
     way.faults.clear()
-    assert texts(await find(index, "pump")) == ["a red pump"]
+    assert texts(await find(proxied, "pump")) == ["a red pump"]
 
 
-async def test_heads_without_what_decides_are_an_outage(index: MilvusIndex, way: GrpcFaults) -> None:
+async def test_heads_without_what_decides_are_an_outage(proxied: MilvusIndex, way: GrpcFaults) -> None:
     way.faults["Query"] = changed(milvus_pb2.QueryResults, without("rows_version"))
-    for ask in (lambda: find(index, "pump"), lambda: index.head(ACME, HANDBOOK)):
+    for ask in (lambda: find(proxied, "pump"), lambda: proxied.head(ACME, HANDBOOK)):
         with pytest.raises(Transient, match=f"{way.address}: gave rows without 'rows_version'"):
             await ask()
 
 
 @pytest.mark.parametrize("change", [poisoned(math.nan), poisoned(math.inf), halved], ids=["NaN", "infinite", "halved"])
 async def test_a_stored_vector_that_is_none_is_computed_again(
-    index: MilvusIndex, way: GrpcFaults, change: Change
+    proxied: MilvusIndex, way: GrpcFaults, change: Change
 ) -> None:
     way.faults["Query"] = changed(milvus_pb2.QueryResults, change)
-    assert await index.vectors(ACME, HANDBOOK, [text_hash("a red pump")], model=MODEL) == {}
+    assert await proxied.vectors(ACME, HANDBOOK, [text_hash("a red pump")], model=MODEL) == {}
     [event] = slices(["a red pump", "a blue pump"], version=2)
     words = HashedWords()
-    [written] = await Embed(words, index)(event)
+    [written] = await Embed(words, proxied)(event)
     assert isinstance(written, ChunksEmbedded)
     assert words.texts == ["a red pump", "a blue pump"]
-    await index.write(written)
+    await proxied.write(written)
 
 
-async def test_a_rate_limit_is_told_at_once_with_when_to_come_again(index: MilvusIndex, way: GrpcFaults) -> None:
+async def test_a_rate_limit_is_told_at_once_with_when_to_come_again(proxied: MilvusIndex, way: GrpcFaults) -> None:
     limited = common_pb2.Status(code=8, error_code=common_pb2.RateLimit, reason="rate limit exceeded[rate=1]")
     way.faults["Upsert"] = milvus_pb2.MutationResult(status=limited).SerializeToString()
     way.faults["HybridSearch"] = milvus_pb2.SearchResults(status=limited).SerializeToString()
-    for ask in (lambda: find(index, "pump"), lambda: publish(index, ["a blue pump"], version=2)):
+    for ask in (lambda: find(proxied, "pump"), lambda: publish(proxied, ["a blue pump"], version=2)):
         with pytest.raises(Transient, match=f"{way.address}.*rate limit exceeded.*quotaAndLimits") as refused:
             await ask()
         assert refused.value.retry_after_s == 1.0
