@@ -6,6 +6,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from streams.runtime.producer import LINGER_MS
 from streams.settings import Settings
+from streams.tail import bounds
 from streams.topics import CANDIDATES
 
 WAIT_S = 10.0
@@ -17,7 +18,7 @@ def bare_hops(settings: Settings, count: int, *, pause_s: float) -> list[float]:
     producer = Producer({**settings.kafka_config, "enable.idempotence": True, "linger.ms": LINGER_MS})
     consumer = Consumer({**settings.kafka_config, "group.id": "bare-hop", "enable.auto.commit": False})
     try:
-        end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=WAIT_S)[1]
+        _, end = bounds(consumer, topic, 0)
         consumer.assign([TopicPartition(topic, 0, end)])
         return [_hop(producer, consumer, topic, pause_s) for _ in range(count)]
     finally:
