@@ -3,14 +3,13 @@
 import asyncio
 import signal
 import time
-from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from benchmarks.results import RESULTS, Figure, Result, circumstances, hand_in
+from benchmarks.results import RESULTS, Cores, Figure, Result, Results, circumstances, hand_in
 from benchmarks.rig import pin, stack
 from streams.engines import engine_of
 from streams.runtime.records import Record
@@ -32,8 +31,8 @@ this is what an engine could do at most."""
 def main(
     records: Annotated[int, typer.Option(help="Records in the backlog.")] = 20_000,
     repeats: Annotated[int, typer.Option(help="Turns of each engine.")] = 4,
-    cores: Annotated[int, typer.Option(help="Cores that everything shares.")] = 2,
-    results: Annotated[Path, typer.Option(help="Where to leave the result.")] = RESULTS,
+    cores: Cores = 2,
+    results: Results = RESULTS,
 ) -> None:
     """Records a second, and CPU for each."""
     where = circumstances()

@@ -5,18 +5,16 @@ import statistics
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, ExitStack
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from opentelemetry.trace import NoOpTracer
 
 from benchmarks.corpus import Article, articles
-from benchmarks.publishing import MEDIA_TYPE, STAGES, caller
-from benchmarks.results import RESULTS, Figure, Result, Target, circumstances, hand_in
+from benchmarks.publishing import MEDIA_TYPE, STAGES, caller, event
+from benchmarks.results import RESULTS, Cores, Figure, Result, Results, Target, circumstances, hand_in
 from benchmarks.rig import deployment, pin, stack, worker
-from schemas import DocumentId, DocumentIndexed, DocumentPublished, InlineText, Tenant
+from schemas import DocumentIndexed
 from streams.client import Client
 from streams.lag import lags
 from streams.sender import Sender
@@ -42,8 +40,8 @@ documents took before, with nothing else under way. A run in which the import en
 def main(
     documents: Annotated[int, typer.Option(help="Documents of the import.")] = 10_000,
     engines: Annotated[list[str], typer.Option("--engine", help="What reads the topics.")] = ENGINES,
-    cores: Annotated[int, typer.Option(help="Cores that everything shares.")] = 2,
-    results: Annotated[Path, typer.Option(help="Where to leave the result.")] = RESULTS,
+    cores: Cores = 2,
+    results: Results = RESULTS,
 ) -> None:
     """How many times its own time a document takes amid another tenant's import."""
     where = circumstances()
@@ -94,8 +92,8 @@ async def measure(settings: Settings, documents: int, engine: str) -> tuple[list
 async def one(client: Client, article: Article) -> float:
     """Seconds from before the event is sent until its receipt is there."""
     started = time.perf_counter()
-    event = await client.publish(article.name, article.text, tenant="b", media_type=MEDIA_TYPE, title=article.title)
-    receipt = await client.receipt(event, timeout_s=LIMIT_S)
+    sent = await client.publish(article.name, article.text, tenant="b", media_type=MEDIA_TYPE, title=article.title)
+    receipt = await client.receipt(sent, timeout_s=LIMIT_S)
     if not isinstance(receipt, DocumentIndexed):
         raise RuntimeError(f"not a new document: {receipt}")
     return time.perf_counter() - started
@@ -104,19 +102,9 @@ async def one(client: Client, article: Article) -> float:
 async def publish(sender: Sender, imported: Sequence[Article]) -> None:
     """Send an import's documents, and wait for none of them."""
     for first in range(0, len(imported), AT_ONCE):
-        await asyncio.gather(*(sender.send(DOCUMENTS, _event(each)) for each in imported[first : first + AT_ONCE]))
-
-
-def _event(article: Article) -> DocumentPublished:
-    return DocumentPublished(
-        tenant=Tenant("a"),
-        document_id=DocumentId(article.name),
-        version=1,
-        published_at=datetime.now(UTC),
-        source=InlineText(text=article.text),
-        media_type=MEDIA_TYPE,
-        title=article.title,
-    )
+        await asyncio.gather(
+            *(sender.send(DOCUMENTS, event(each, tenant="a")) for each in imported[first : first + AT_ONCE])
+        )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import psutil
@@ -13,7 +12,7 @@ import typer
 
 from benchmarks.corpus import Article, articles
 from benchmarks.publishing import MEDIA_TYPE, caller, ingest
-from benchmarks.results import RESULTS, Figure, Result, Target, circumstances, hand_in
+from benchmarks.results import RESULTS, Cores, Figure, Result, Results, Target, circumstances, hand_in
 from benchmarks.rig import deployment, pin, stack, worker
 from schemas import AnswerMode
 from streams.client import Client
@@ -60,8 +59,8 @@ class Start:
 
 def main(
     repeats: Annotated[int, typer.Option(help="Starts of each worker.")] = 3,
-    cores: Annotated[int, typer.Option(help="Cores that everything shares.")] = 2,
-    results: Annotated[Path, typer.Option(help="Where to leave the result.")] = RESULTS,
+    cores: Cores = 2,
+    results: Results = RESULTS,
 ) -> None:
     """Resident memory, and seconds from start to consuming."""
     where = circumstances()

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import orjson
@@ -13,7 +12,7 @@ import typer
 
 from benchmarks.corpus import Article, articles
 from benchmarks.publishing import LAYOUTS, STAGES, caller, chunk_texts, ingest
-from benchmarks.results import RESULTS, Figure, Result, Target, circumstances, hand_in
+from benchmarks.results import RESULTS, Cores, Figure, Result, Results, Target, circumstances, hand_in
 from benchmarks.rig import deployment, pin, stack, worker
 from streams.settings import Settings
 
@@ -30,8 +29,8 @@ cores. Time runs from the first event sent to the last receipt read."""
 def main(
     documents: Annotated[int, typer.Option(help="Documents of about 24 chunks in each repeat.")] = 20,
     repeats: Annotated[int, typer.Option(help="Turns of each side.")] = 3,
-    cores: Annotated[int, typer.Option(help="Cores that everything shares.")] = 2,
-    results: Annotated[Path, typer.Option(help="Where to leave the result.")] = RESULTS,
+    cores: Cores = 2,
+    results: Results = RESULTS,
 ) -> None:
     """Chunks per second of the pipeline divided by those of a bare embedding loop."""
     where = circumstances()

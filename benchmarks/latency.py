@@ -4,14 +4,13 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, ExitStack
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from benchmarks.corpus import Article, articles
 from benchmarks.publishing import LAYOUTS, MEDIA_TYPE, STAGES, caller, ingest
-from benchmarks.results import RESULTS, Figure, Result, Target, circumstances, hand_in, percentile
+from benchmarks.results import RESULTS, Cores, Figure, Result, Results, Target, circumstances, hand_in, percentile
 from benchmarks.rig import deployment, injected, pin, stack
 from benchmarks.searching import Searcher, searcher
 from benchmarks.substitutes import WordsEmbedder
@@ -30,8 +29,8 @@ there; a search (dense and BM25 in one) that starts then must find the document,
 def main(
     documents: Annotated[int, typer.Option(help="Documents in each repeat.")] = 40,
     repeats: Annotated[int, typer.Option(help="Turns of each layout.")] = 3,
-    cores: Annotated[int, typer.Option(help="Cores that everything shares.")] = 2,
-    results: Annotated[Path, typer.Option(help="Where to leave the result.")] = RESULTS,
+    cores: Cores = 2,
+    results: Results = RESULTS,
 ) -> None:
     """Milliseconds from event to searchable, with a stub embedder."""
     where = circumstances()

@@ -7,13 +7,12 @@ import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
-from benchmarks.results import RESULTS, Figure, Result, circumstances, hand_in
+from benchmarks.results import RESULTS, Cores, Figure, Result, Results, circumstances, hand_in
 from benchmarks.rig import pin
 from processors.backends.milvus.index import MilvusIndex
 from processors.backends.milvus.rows import chunk_rows
@@ -47,8 +46,8 @@ def main(
     in_flight: Annotated[int, typer.Option(help="Slices in flight.")] = 64,
     searches: Annotated[int, typer.Option(help="Searches of each kind in a turn.")] = 20,
     repeats: Annotated[int, typer.Option(help="Turns of each side.")] = 3,
-    cores: Annotated[int, typer.Option(help="Cores that everything shares.")] = 2,
-    results: Annotated[Path, typer.Option(help="Where to leave the result.")] = RESULTS,
+    cores: Cores = 2,
+    results: Results = RESULTS,
 ) -> None:
     """Rows a second of an import in gathered writes, beside one write for each slice."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that servers and folders go

@@ -19,7 +19,7 @@ import typer
 
 from benchmarks.corpus import articles
 from benchmarks.recorded import Recorder
-from benchmarks.results import RESULTS, Figure, Result, Target, circumstances, hand_in
+from benchmarks.results import RESULTS, Cores, Figure, Result, Results, Target, circumstances, hand_in
 from benchmarks.rig import TETHER, pin
 from processors.backends.milvus.index import MilvusIndex
 from processors.conformance.documents import HashedWords, embedded, head, slices
@@ -52,8 +52,8 @@ def main(
     documents: Annotated[int, typer.Option(help="Documents of about 24 chunks in each turn.")] = 16,
     searches: Annotated[int, typer.Option(help="Searches in each turn.")] = 32,
     repeats: Annotated[int, typer.Option(help="Turns of each side.")] = 7,
-    cores: Annotated[int, typer.Option(help="Cores that everything shares.")] = 2,
-    results: Annotated[Path, typer.Option(help="Where to leave the result.")] = RESULTS,
+    cores: Cores = 2,
+    results: Results = RESULTS,
 ) -> None:
     """Throughput of the adapter over that of bare pymilvus."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that servers and folders go

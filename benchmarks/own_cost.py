@@ -2,14 +2,13 @@
 
 import asyncio
 from contextlib import AsyncExitStack, ExitStack
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from benchmarks.corpus import articles
 from benchmarks.publishing import LAYOUTS, STAGES, caller, ingest
-from benchmarks.results import RESULTS, Figure, Result, Target, circumstances, hand_in
+from benchmarks.results import RESULTS, Cores, Figure, Result, Results, Target, circumstances, hand_in
 from benchmarks.rig import deployment, injected, pin, stack
 from streams.settings import Settings
 
@@ -28,8 +27,8 @@ worker's own. CPU-seconds (user and system) of the worker from before the first 
 def main(
     documents: Annotated[int, typer.Option(help="Documents of about 24 chunks in each repeat.")] = 200,
     repeats: Annotated[int, typer.Option(help="Turns of each layout.")] = 5,
-    cores: Annotated[int, typer.Option(help="Cores that everything shares.")] = 2,
-    results: Annotated[Path, typer.Option(help="Where to leave the result.")] = RESULTS,
+    cores: Cores = 2,
+    results: Results = RESULTS,
 ) -> None:
     """CPU-seconds of the worker per 1,000 chunks."""
     where = circumstances()

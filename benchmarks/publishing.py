@@ -62,15 +62,16 @@ async def chunk_texts(settings: Settings, articles: Iterable[Article]) -> list[s
     chunk = Chunk(ports.parser, ports.objects, settings.chunking)
     await ports.parser.open()
     try:
-        slices = [piece for article in articles for piece in await chunk(_event(article))]
+        slices = [piece for article in articles for piece in await chunk(event(article))]
     finally:
         await ports.parser.close()
     return [each.text for piece in slices if isinstance(piece, ChunksExtracted) for each in piece.chunks]
 
 
-def _event(article: Article) -> DocumentPublished:
+def event(article: Article, *, tenant: str = "default") -> DocumentPublished:
+    """The article as a new document."""
     return DocumentPublished(
-        tenant=Tenant("default"),
+        tenant=Tenant(tenant),
         document_id=DocumentId(article.name),
         version=1,
         published_at=datetime.now(UTC),

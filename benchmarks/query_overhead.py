@@ -13,7 +13,7 @@ import typer
 from benchmarks.bare_hop import bare_hops
 from benchmarks.corpus import articles
 from benchmarks.publishing import STAGES, caller, ingest
-from benchmarks.results import RESULTS, Figure, Result, Target, circumstances, hand_in, percentile
+from benchmarks.results import RESULTS, Cores, Figure, Result, Results, Target, circumstances, hand_in, percentile
 from benchmarks.rig import SPANS_FILE, deployment, injected, pin, stack, worker
 from benchmarks.timed import busy_ns, spans
 from schemas import QueryFailed
@@ -47,8 +47,8 @@ over topics takes four hops, a fused one two, and Kafka's threads take longer to
 def main(
     questions: Annotated[int, typer.Option(help="Questions in each repeat.")] = 50,
     repeats: Annotated[int, typer.Option(help="Turns of each layout.")] = 4,
-    cores: Annotated[int, typer.Option(help="Cores that everything shares.")] = 2,
-    results: Annotated[Path, typer.Option(help="Where to leave the result.")] = RESULTS,
+    cores: Cores = 2,
+    results: Results = RESULTS,
 ) -> None:
     """Milliseconds that the pipeline adds to a question."""
     where = circumstances()

@@ -9,13 +9,17 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import orjson
+import typer
 from pydantic import TypeAdapter
 
 RESULTS = Path(".headwater/bench")
 """Not committed; `python -m benchmarks.report` renders what lies there."""
+
+Cores = Annotated[int, typer.Option(help="Cores that everything shares.")]
+Results = Annotated[Path, typer.Option(help="Where to leave the result.")]
 
 PACKAGES = (
     "confluent-kafka",

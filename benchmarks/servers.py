@@ -4,14 +4,13 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from benchmarks.corpus import Article, articles
 from benchmarks.publishing import STAGES, caller, ingest
-from benchmarks.results import RESULTS, Figure, Result, circumstances, hand_in
+from benchmarks.results import RESULTS, Cores, Figure, Result, Results, circumstances, hand_in
 from benchmarks.rig import pin, stack, worker
 from schemas import AnswerCompleted, AnswerDelta, AnswerMode
 from streams.client import Client
@@ -33,8 +32,8 @@ def main(
     documents: Annotated[int, typer.Option(help="Documents of about 24 chunks in each repeat.")] = 4,
     questions: Annotated[int, typer.Option(help="Questions of each kind.")] = 6,
     repeats: Annotated[int, typer.Option(help="Rounds of documents.")] = 3,
-    cores: Annotated[int, typer.Option(help="Cores that everything shares.")] = 2,
-    results: Annotated[Path, typer.Option(help="Where to leave the result.")] = RESULTS,
+    cores: Cores = 2,
+    results: Results = RESULTS,
 ) -> None:
     """Chunks per second and seconds per question on real servers."""
     where = circumstances()

@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from typing import Annotated
 
 import httpx
@@ -16,7 +15,7 @@ import orjson
 import typer
 
 from benchmarks.corpus import articles
-from benchmarks.results import RESULTS, Figure, Result, Target, circumstances, hand_in
+from benchmarks.results import RESULTS, Cores, Figure, Result, Results, Target, circumstances, hand_in
 from benchmarks.rig import pin
 from processors.backends.tei.ports import TeiEmbedder
 from tests.servers.tei.process import tei
@@ -43,8 +42,8 @@ def main(
     lists: Annotated[int, typer.Option(help="Lists of 32 in each repeat for the server that computes.")] = 8,
     in_flight: Annotated[int, typer.Option(help="Lists in flight.")] = 4,
     repeats: Annotated[int, typer.Option(help="Turns of each side.")] = 7,
-    cores: Annotated[int, typer.Option(help="Cores that everything shares.")] = 2,
-    results: Annotated[Path, typer.Option(help="Where to leave the result.")] = RESULTS,
+    cores: Cores = 2,
+    results: Results = RESULTS,
 ) -> None:
     """Throughput of the adapter over that of a bare loop."""
     where = circumstances()

@@ -3,14 +3,13 @@
 import asyncio
 import time
 from contextlib import AsyncExitStack, ExitStack
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from benchmarks.corpus import articles
 from benchmarks.publishing import LAYOUTS, MEDIA_TYPE, STAGES, caller
-from benchmarks.results import RESULTS, Figure, Result, Target, circumstances, hand_in
+from benchmarks.results import RESULTS, Cores, Figure, Result, Results, Target, circumstances, hand_in
 from benchmarks.rig import deployment, pin, stack, worker
 from benchmarks.searching import searcher
 from schemas import DocumentIndexed
@@ -29,8 +28,8 @@ sentence, or the run fails."""
 def main(
     sections: Annotated[int, typer.Option(help="Sections of about four chunks each.")] = 207,
     edits: Annotated[int, typer.Option(help="New versions, each with one changed line.")] = 5,
-    cores: Annotated[int, typer.Option(help="Cores that everything shares.")] = 2,
-    results: Annotated[Path, typer.Option(help="Where to leave the result.")] = RESULTS,
+    cores: Cores = 2,
+    results: Results = RESULTS,
 ) -> None:
     """Chunks embedded again, and seconds until searchable, after a changed line."""
     where = circumstances()

@@ -86,10 +86,10 @@ class Worker:
         try:
             for segment in self._segments:
                 topic, handler = self._settings.topic_prefix + segment.source.name, self._handler(segment)
-                asks = segment.pipeline.name == "query"
-                crowd = Crowd(handler, self._settings.max_waiting, self._clock) if asks else None
+                crowd = Crowd(handler, self._settings.max_waiting, self._clock) if segment.answers else None
                 intake = self._engine.host(segment.group(self._settings.topic_prefix), topic, handler, crowd=crowd)
-                self._questions += [intake] if asks else []
+                if segment.answers:
+                    self._questions.append(intake)
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
@@ -120,7 +120,7 @@ class Worker:
             raise ConfigError(str(error)) from error
         resources.push_async_callback(self._broker.close)
         await self._check_topics()
-        if any(segment.pipeline.name == "query" for segment in self._segments):
+        if any(segment.answers for segment in self._segments):
             cancellations = Tail(self._settings.kafka_config, self._settings.topic_prefix + CANCELLATIONS.name)
             resources.push_async_callback(cancellations.close)
             await cancellations.open()

@@ -5,19 +5,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self
 
-from schemas import Event, SchemaError, decode
+from schemas import Event
 from streams.letters.history import Failure, earlier
 from streams.runtime.deadletters import PREFIX
-from streams.runtime.headers import Incoming
-from streams.runtime.interrupts import query_of
+from streams.runtime.headers import deadline_of
 from streams.runtime.records import Record
 from streams.topics import CANDIDATES, EVIDENCE, QUERIES, TOPICS
 from streams.wiring import Topic
 
-QUESTIONS: tuple[Topic[Event], ...] = (QUERIES, CANDIDATES, EVIDENCE)
-"""Where a record is about a question, which may have a deadline."""
 BY_LETTERS: Mapping[str, Topic[Event]] = {topic.dead_letter_name: topic for topic in TOPICS if topic.dead_letters}
 """Every topic that has dead letters, by the name of the topic that holds them."""
+QUESTIONS = frozenset(topic.dead_letter_name for topic in (QUERIES, CANDIDATES, EVIDENCE))
+"""Where a record is about a question, which may have a deadline."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -100,7 +99,7 @@ def read_letter(record: Record, prefix: str) -> DeadLetter:
         source=_source(said, prefix),
         size_bytes=record.size_bytes,
         omitted_bytes=_number(said.get(f"{PREFIX}omitted-bytes")),
-        deadline=_deadline(record, BY_LETTERS[name]),
+        deadline=deadline_of(record, BY_LETTERS[name]) if name in QUESTIONS else None,
         history=earlier(record.headers),
         written_ms=record.timestamp_ms,
     )
@@ -115,16 +114,6 @@ def _source(said: Mapping[str, str], prefix: str) -> Place | None:
     partition, offset = _number(said.get(f"{PREFIX}source-partition")), _number(said.get(f"{PREFIX}source-offset"))
     topic = said.get(f"{PREFIX}source-topic", "").removeprefix(prefix)
     return None if partition is None or offset is None or not topic else Place(topic, partition, offset)
-
-
-def _deadline(record: Record, topic: Topic[Event]) -> datetime | None:
-    if not any(topic is each for each in QUESTIONS):
-        return None
-    try:
-        query = query_of(decode(record.value, Incoming.of(record.headers).ce_type, topic.events))
-    except SchemaError:
-        return None
-    return None if query is None else query.deadline
 
 
 def _time(text: str | None, written_ms: int) -> datetime:

@@ -1,6 +1,7 @@
 """What a replay will do, letter by letter, before it does anything."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -77,9 +78,6 @@ def _no_source(letter: DeadLetter, reads: Collection[str], kept: Positions) -> s
     return ""
 
 
-def counts(steps: Sequence[Step]) -> dict[str, int]:
+def counts(steps: Sequence[Step]) -> Mapping[str, int]:
     """How many records go to each topic."""
-    found: dict[str, int] = {}
-    for step in steps:
-        found[step.topic] = found.get(step.topic, 0) + 1
-    return found
+    return Counter(step.topic for step in steps)

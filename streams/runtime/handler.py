@@ -14,8 +14,8 @@ from streams.runtime.breaker import Breaker
 from streams.runtime.clock import Clock
 from streams.runtime.deadletters import MAX_DETAIL_CHARS, Letter, put_aside
 from streams.runtime.errors import Fatal
-from streams.runtime.headers import Incoming, history_of, outgoing, whose
-from streams.runtime.interrupts import OVERLOADED, Interrupted, query_of
+from streams.runtime.headers import Incoming, deadline_of, history_of, outgoing, whose
+from streams.runtime.interrupts import OVERLOADED, Interrupted
 from streams.runtime.outbox import Journey, Outbox
 from streams.runtime.records import Broker, Headers, Record
 from streams.runtime.segments import Segment
@@ -66,12 +66,7 @@ class Handler:
 
     def deadline(self, record: Record) -> datetime | None:
         """Of the question that a record carries."""
-        try:
-            event = decode(record.value, Incoming.of(record.headers).ce_type, self.segment.source.events)
-        except SchemaError:
-            return None
-        query = query_of(event)
-        return query.deadline if query else None
+        return deadline_of(record, self.segment.source)
 
     async def _first(self, event: Event, journey: Journey, wait_ms: float) -> None:
         await self._pass(0, event, journey, wait_ms)
@@ -130,7 +125,7 @@ class Handler:
 
     def _count_poison(self, stage: Stage, record: Record, code: str) -> None:
         """A question's counts for nothing: one asker can word, and sign, as many bad ones as it likes."""
-        if not self.segment.pipeline.failures.replies:
+        if not self.segment.answers:
             self.breaker.poison(stage.name, whose(record).tenant, code)
 
     async def _reject(self, stage: Stage, event: Event, journey: Journey, span: Span, reason: Poison) -> None:

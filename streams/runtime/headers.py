@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 import orjson
 
 from processors.turns import Whose
-from schemas import Event
+from schemas import Event, SchemaError, decode
 from streams.runtime.interrupts import query_of
 from streams.runtime.records import Headers, Record
+from streams.wiring import Topic
 
 CE_TYPE = "ce_type"
 TENANT = "ce_tenant"
@@ -51,6 +52,15 @@ def whose(record: Record) -> Whose:
         tenant, found, _ = (record.key or b"").partition(b"/")
         tenant = tenant if found else b""
     return Whose(tenant.decode(errors="replace"), lane == BULK)
+
+
+def deadline_of(record: Record, topic: Topic[Event]) -> datetime | None:
+    """When whoever asked the question that a record of `topic` carries stops waiting; None where it carries none."""
+    try:
+        query = query_of(decode(record.value, Incoming.of(record.headers).ce_type, topic.events))
+    except SchemaError:
+        return None
+    return query.deadline if query else None
 
 
 def history_of(headers: Headers) -> bytes | None:

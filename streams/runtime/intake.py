@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
 
 from processors.memory import limit_bytes
 from processors.turns import WHOSE, Turns, Whose
@@ -18,6 +19,19 @@ RECORD_BYTES = 2_400
 """What a record in hand takes beside its key and value: headers, objects, its place in the queues."""
 AHEAD_BYTES = 128 * 2**20
 """Read ahead in each consumer group, where memory allows: more than 10,000 records of small documents."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A record in hand, as one assignment of its partition brought it."""
+
+    record: Record
+    generation: int
+    owner: Whose
+
+    @property
+    def partition(self) -> Partition:
+        return self.record.topic, self.record.partition
 
 
 class Intake:
@@ -45,7 +59,7 @@ class Intake:
         self._on_finish = on_finish
         self._ahead_bytes = ahead_bytes
         self._crowd = crowd
-        self._waiting: Turns[tuple[Record, int]] = Turns()
+        self._waiting: Turns[_Held] = Turns()
         self._inside: Counter[Whose] = Counter()
         """Records in the window."""
         self._alarms: dict[tuple[int, int], asyncio.TimerHandle] = {}
@@ -83,7 +97,8 @@ class Intake:
         if self._closed or not self.offsets.owns(partition, generation):
             return
         size_bytes = RECORD_BYTES + record.size_bytes
-        self._waiting.put((record, generation), whose=whose(record), size=size_bytes, key=_key(record))
+        held = _Held(record, generation, whose(record))
+        self._waiting.put(held, whose=held.owner, size=size_bytes, key=_key(record))
         self._fill()
         if self._crowd and self._waiting:
             self._queue(record, self._crowd)
@@ -91,17 +106,16 @@ class Intake:
     def revoke(self, partition: Partition) -> None:
         """The partition is about to be assigned anew: what waits of it is somebody else's work."""
         self.offsets.revoke(partition)
-        gone = self._waiting.take(lambda each: (each[0].topic, each[0].partition) == partition, served=False)
-        for record, _ in gone:
-            self._disarm(record)
+        for held in self._waiting.take(lambda held: held.partition == partition, served=False):
+            self._disarm(held.record)
         self._fill()
 
     def hurry(self, key: bytes) -> None:
         """Questions of this key that wait are late or withdrawn: they are answered without waiting for their turn."""
         if self._closed:
             return
-        for record, generation in self._waiting.take(lambda waiting: waiting[0].key == key, served=False):
-            self._aside.enter(key, record.size_bytes, self._work(record, generation, self._handle))
+        for held in self._waiting.take(lambda held: held.record.key == key, served=False):
+            self._aside.enter(key, held.record.size_bytes, self._work(held, self._handle))
 
     def close(self) -> None:
         """Start nothing more; what waits is given up, uncommitted."""
@@ -121,14 +135,14 @@ class Intake:
 
     def _queue(self, record: Record, crowd: Crowd) -> None:
         if len(self._waiting) > crowd.max_waiting:
-            excess, generation = self._waiting.excess()
+            excess = self._waiting.excess()
             retry_after_s = crowd.retry_after_s(len(self._waiting))
 
             async def refuse(record: Record) -> None:
                 await crowd.questions.refuse(record, retry_after_s=retry_after_s)
 
-            self._aside.enter(_key(excess), excess.size_bytes, self._work(excess, generation, refuse))
-            if excess is record:
+            self._aside.enter(_key(excess.record), excess.record.size_bytes, self._work(excess, refuse))
+            if excess.record is record:
                 return
         left_s = crowd.left_s(record)
         if left_s is not None and record.key is not None:
@@ -140,25 +154,24 @@ class Intake:
             alarm.cancel()
 
     def _fill(self) -> None:
-        while not self._closed and (entering := self._next()):
-            record, generation = entering
-            self._inside[whose(record)] += 1
-            self._lanes.enter(_key(record), record.size_bytes, self._in_window(record, generation))
+        while not self._closed and (held := self._next()):
+            self._inside[held.owner] += 1
+            self._lanes.enter(_key(held.record), held.record.size_bytes, self._in_window(held))
         if not self.is_full:
             self._room.set()
 
-    def _next(self) -> tuple[Record, int] | None:
+    def _next(self) -> _Held | None:
         """What enters the window, if anything has room: one tenant's long work does not fill the last of it."""
         if not self._waiting or not self._lanes.has_room(0):
             return None
-        if self._lanes.has_room(self._waiting.first()[0].size_bytes, sparing=True):
+        if self._lanes.has_room(self._waiting.first().record.size_bytes, sparing=True):
             return self._waiting.pop()
         return self._waiting.pop_where(
-            lambda whose: whose not in self._inside, lambda waiting: self._lanes.has_room(waiting[0].size_bytes)
+            lambda whose: whose not in self._inside, lambda held: self._lanes.has_room(held.record.size_bytes)
         )
 
-    def _in_window(self, record: Record, generation: int) -> Callable[[], Awaitable[None]]:
-        work, owner = self._work(record, generation, self._handle), whose(record)
+    def _in_window(self, held: _Held) -> Callable[[], Awaitable[None]]:
+        work, owner = self._work(held, self._handle), held.owner
 
         async def inside() -> None:
             try:
@@ -172,16 +185,14 @@ class Intake:
 
         return inside
 
-    def _work(self, record: Record, generation: int, handle: Handle) -> Callable[[], Awaitable[None]]:
-        partition = (record.topic, record.partition)
-
+    def _work(self, held: _Held, handle: Handle) -> Callable[[], Awaitable[None]]:
         async def work() -> None:
-            self._disarm(record)
+            self._disarm(held.record)
             # While it waited the partition may have gone to another worker, which does this work now.
-            if self.offsets.owns(partition, generation):
-                WHOSE.set(whose(record))
-                await handle(record)
-                self.offsets.finish(partition, record.offset, generation)
+            if self.offsets.owns(held.partition, held.generation):
+                WHOSE.set(held.owner)
+                await handle(held.record)
+                self.offsets.finish(held.partition, held.record.offset, held.generation)
                 self._on_finish()
 
         return work

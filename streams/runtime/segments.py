@@ -27,6 +27,11 @@ class Segment:
         """The names of its stages, joined by dashes."""
         return "-".join(stage.name for stage in self.stages)
 
+    @property
+    def answers(self) -> bool:
+        """Whether it works on questions, whose askers wait; or on documents."""
+        return self.pipeline.failures.replies
+
     def group(self, prefix: str) -> str:
         """The consumer group of every worker that hosts this segment."""
         return f"{prefix}headwater-{self.name}"

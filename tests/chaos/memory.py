@@ -12,12 +12,10 @@ from processors.ports import Embedder, Index
 from schemas import ReplyTo, encode
 from streams.pipelines import ingest, query
 from streams.runtime.clock import SystemClock
-from streams.runtime.crowd import Crowd
-from streams.runtime.engines.memory import MemoryBroker, MemoryEngine, _Consumer
+from streams.runtime.engines.memory import Consumer, MemoryBroker, MemoryEngine
 from streams.runtime.errors import Fatal
 from streams.runtime.handler import Handler
 from streams.runtime.headers import outgoing
-from streams.runtime.intake import Handle, Intake
 from streams.runtime.interrupts import Cancelled, Interrupts
 from streams.runtime.offsets import Partition
 from streams.runtime.outbox import Outbox
@@ -194,31 +192,11 @@ class Rebalancing(MemoryEngine):
         super().__init__(broker)
         self._random = random
 
-    def host(
-        self,
-        group: str,
-        topic: str,
-        handle: Handle,
-        *,
-        partitions: Sequence[int] | None = None,
-        crowd: Crowd | None = None,
-    ) -> Intake:
-        super().host(group, topic, handle, partitions=partitions)
-        plain = self._consumers.pop()
-        consumer = _Rebalanced(self._broker, group, list(plain._next), self._random)
-        consumer.intake = Intake(
-            handle,
-            max_events=self._max_events,
-            max_bytes=self._max_bytes,
-            on_error=self._fail,
-            on_finish=consumer.commit,
-            crowd=crowd,
-        )
-        self._consumers.append(consumer)
-        return consumer.intake
+    def _consumer(self, broker: MemoryBroker, group: str, partitions: Sequence[Partition]) -> "_Rebalanced":
+        return _Rebalanced(broker, group, partitions, self._random)
 
 
-class _Rebalanced(_Consumer):
+class _Rebalanced(Consumer):
     def __init__(self, broker: MemoryBroker, group: str, partitions: Sequence[Partition], random: Random) -> None:
         super().__init__(broker, group, partitions)
         self._random = random

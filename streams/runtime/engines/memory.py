@@ -72,60 +72,7 @@ class MemoryBroker:
         )
 
 
-class MemoryEngine:
-    """Runs handlers, each its own consumer group, until every record is finished."""
-
-    def __init__(self, broker: MemoryBroker, *, max_events: int = 64, max_bytes: int = 32 * 1024 * 1024) -> None:
-        self._broker = broker
-        self._max_events = max_events
-        self._max_bytes = max_bytes
-        self._consumers: list[_Consumer] = []
-
-    def host(
-        self,
-        group: str,
-        topic: str,
-        handle: Handle,
-        *,
-        partitions: Sequence[int] | None = None,
-        crowd: Crowd | None = None,
-    ) -> Intake:
-        """Consume `topic` (or some of its partitions) in `group`, from what the group has committed."""
-        chosen = range(len(self._broker.logs[topic])) if partitions is None else partitions
-        consumer = _Consumer(self._broker, group, [(topic, partition) for partition in chosen])
-        consumer.intake = Intake(
-            handle,
-            max_events=self._max_events,
-            max_bytes=self._max_bytes,
-            on_error=self._fail,
-            on_finish=consumer.commit,
-            crowd=crowd,
-        )
-        self._consumers.append(consumer)
-        return consumer.intake
-
-    async def run(self) -> None:
-        """Return when all topics are read and all records finished and committed. Raises what a handler raised."""
-        self._error: BaseException | None = None
-        while True:
-            moved = [await consumer.read() for consumer in self._consumers]
-            for consumer in self._consumers:
-                await consumer.intake.drain()
-            if self._error is not None:
-                raise self._error
-            if not any(moved):
-                return
-
-    async def stop(self) -> None:
-        """Give up what is in hand, as a killed worker would."""
-        for consumer in self._consumers:
-            await consumer.intake.cancel()
-
-    def _fail(self, error: BaseException) -> None:
-        self._error = self._error or error
-
-
-class _Consumer:
+class Consumer:
     """One group's view of the partitions that it reads."""
 
     intake: Intake
@@ -152,3 +99,59 @@ class _Consumer:
         due = self.intake.offsets.due(GENERATION)
         self._commits.update(due)
         self.intake.offsets.committed(due)
+
+
+class MemoryEngine:
+    """Runs handlers, each its own consumer group, until every record is finished."""
+
+    def __init__(self, broker: MemoryBroker, *, max_events: int = 64, max_bytes: int = 32 * 1024 * 1024) -> None:
+        self._broker = broker
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._consumers: list[Consumer] = []
+
+    def host(
+        self,
+        group: str,
+        topic: str,
+        handle: Handle,
+        *,
+        partitions: Sequence[int] | None = None,
+        crowd: Crowd | None = None,
+    ) -> Intake:
+        """Consume `topic` (or some of its partitions) in `group`, from what the group has committed."""
+        chosen = range(len(self._broker.logs[topic])) if partitions is None else partitions
+        consumer = self._consumer(self._broker, group, [(topic, partition) for partition in chosen])
+        consumer.intake = Intake(
+            handle,
+            max_events=self._max_events,
+            max_bytes=self._max_bytes,
+            on_error=self._fail,
+            on_finish=consumer.commit,
+            crowd=crowd,
+        )
+        self._consumers.append(consumer)
+        return consumer.intake
+
+    async def run(self) -> None:
+        """Return when all topics are read and all records finished and committed. Raises what a handler raised."""
+        self._error: BaseException | None = None
+        while True:
+            moved = [await consumer.read() for consumer in self._consumers]
+            for consumer in self._consumers:
+                await consumer.intake.drain()
+            if self._error is not None:
+                raise self._error
+            if not any(moved):
+                return
+
+    def _consumer(self, broker: MemoryBroker, group: str, partitions: Sequence[Partition]) -> Consumer:
+        return Consumer(broker, group, partitions)
+
+    async def stop(self) -> None:
+        """Give up what is in hand, as a killed worker would."""
+        for consumer in self._consumers:
+            await consumer.intake.cancel()
+
+    def _fail(self, error: BaseException) -> None:
+        self._error = self._error or error

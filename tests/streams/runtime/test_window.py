@@ -100,23 +100,14 @@ async def test_what_others_of_its_key_wait_behind_comes_back_before_they_are_don
     assert behind.began
 
 
-async def test_no_more_may_wait_aside_than_four_for_each_place() -> None:
-    feeder = Feeder(max_events=1)
-    waiting = [Waits() for _ in range(6)]
-    feeder.feed(*((number, 1, waits) for number, waits in enumerate(waiting)))
-    for _ in range(20):
-        await asyncio.sleep(0)
-    for waits in waiting:
-        waits.go.set()
-        waits.back.open.set()
-    await feeder.lanes.drain()
-    assert [type(error) for error in feeder.errors] == [Crowded]
-
-
-async def test_bytes_that_wait_aside_are_bounded_too() -> None:
-    feeder = Feeder(max_bytes=100)
-    waiting = [Waits() for _ in range(2)]
-    feeder.feed(*((number, 60, waits) for number, waits in enumerate(waiting)))
+@pytest.mark.parametrize(
+    ("window", "window_bytes", "sizes"),
+    [pytest.param(1, 100, [1] * 6, id="four for each place"), pytest.param(9, 100, [60, 60], id="bytes")],
+)
+async def test_what_waits_aside_is_bounded(window: int, window_bytes: int, sizes: Sequence[int]) -> None:
+    feeder = Feeder(window, window_bytes)
+    waiting = [Waits() for _ in sizes]
+    feeder.feed(*((number, size, waits) for number, (size, waits) in enumerate(zip(sizes, waiting, strict=True))))
     for _ in range(20):
         await asyncio.sleep(0)
     for waits in waiting:

@@ -16,6 +16,14 @@ from tests.streams.runtime.engines.kafka import KafkaCluster, KafkaEngineContrac
 pytestmark = pytest.mark.stack
 
 
+def soon_paused(cluster: KafkaCluster, group: str, topic: str, handle: Handle) -> Engine:
+    """A member that reads little ahead of its work."""
+    options: Options = {"bootstrap.servers": cluster.bootstrap}
+    engine = ConfluentEngine(options, max_events=16, max_bytes=1_000_000, ahead_bytes=100_000)
+    engine.host(f"{cluster.run}-{group}", topic, handle)
+    return engine
+
+
 class TestConfluentEngine(KafkaEngineContract):
     """The contract, and static membership."""
 
@@ -71,12 +79,6 @@ class TestConfluentEngine(KafkaEngineContract):
             await let_go.wait()
             seen.add(number_of(record))
 
-        def member(handle: Handle) -> Engine:
-            options: Options = {"bootstrap.servers": cluster.bootstrap}
-            engine = ConfluentEngine(options, max_events=16, max_bytes=1_000_000, ahead_bytes=100_000)
-            engine.host(f"{cluster.run}-paused", topic, handle)
-            return engine
-
         paused, members = threading.Event(), list[Reader]()
         pause, assign = Reader._pause, Reader._on_assign
 
@@ -92,9 +94,9 @@ class TestConfluentEngine(KafkaEngineContract):
 
         monkeypatch.setattr(Reader, "_pause", note)
         monkeypatch.setattr(Reader, "_on_assign", let_go_when_more_comes)
-        async with running(member(handle_late)):
+        async with running(soon_paused(cluster, "paused", topic, handle_late)):
             await until(paused.is_set)
-            async with running(member(handle)):
+            async with running(soon_paused(cluster, "paused", topic, handle)):
                 pass
             await until(lambda: len(seen) == 2_000)
 
@@ -118,16 +120,10 @@ class TestConfluentEngine(KafkaEngineContract):
             await let_go.wait()
             one.add(number_of(record))
 
-        def member(handle: Handle) -> Engine:
-            options: Options = {"bootstrap.servers": cluster.bootstrap}
-            engine = ConfluentEngine(options, max_events=16, max_bytes=1_000_000, ahead_bytes=100_000)
-            engine.host(f"{cluster.run}-back", topic, handle)
-            return engine
-
         monkeypatch.setattr(Reader, "_pause", note)
-        async with running(member(handle_late)):
+        async with running(soon_paused(cluster, "back", topic, handle_late)):
             await until(paused.is_set)
-            async with running(member(handle)):
+            async with running(soon_paused(cluster, "back", topic, handle)):
                 await until(lambda: len(two) > 0)
                 let_go.set()
                 await until(lambda: len(one | two) == 1_000)
