@@ -4,7 +4,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -24,6 +25,8 @@ KNOWN_S = 300.0
 """How old an answer about one that exists may be; where it has gone since, the delivery says so."""
 METADATA_TIMEOUT_S = 5.0
 NEVER = float("-inf")
+FULL_S = 0.005
+"""Between two attempts to hand over a record while librdkafka's buffer is full."""
 
 BY_KEY = -1
 """librdkafka's word for: let the partitioner choose."""
@@ -50,6 +53,11 @@ class KafkaBroker:
         self._partitions: dict[str, int] = {}
         self._asked_at = NEVER
         self._absent: dict[str, float] = {}
+        self._outgoing: deque[tuple[Outgoing, asyncio.Future[None]]] = deque()
+        """Sent, and not yet with librdkafka."""
+        self._room = asyncio.Event()
+        """In librdkafka's buffer, as far as is known."""
+        self._room.set()
         self._closing = threading.Event()
 
     async def open(self) -> None:
@@ -65,35 +73,20 @@ class KafkaBroker:
 
     async def close(self, *, timeout_s: float = 5.0) -> None:
         """Give what is queued a last chance, then stop."""
+        self._produce()
         await asyncio.to_thread(self._producer.flush, timeout_s)
         self._closing.set()
         await asyncio.to_thread(self._thread.join)
 
     async def send(self, record: Outgoing) -> Awaitable[None]:
+        await self._room.wait()
         delivery: asyncio.Future[None] = self._loop.create_future()
         # Nobody may be left to await a delivery whose record failed for another reason.
         delivery.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-        def delivered(error: KafkaError | None, _: Message) -> None:
-            self._loop.call_soon_threadsafe(_settle, delivery, error, record)
-
-        while True:
-            try:
-                self._producer.produce(
-                    record.topic,
-                    value=record.value,
-                    key=record.key,
-                    headers=list(record.headers),
-                    on_delivery=delivered,
-                    partition=BY_KEY if record.partition is None else record.partition,
-                )
-            except BufferError:
-                await asyncio.sleep(0.005)
-            except KafkaException as error:
-                _settle(delivery, error.args[0], record)
-                return delivery
-            else:
-                return delivery
+        if not self._outgoing:
+            self._loop.call_soon(self._produce)
+        self._outgoing.append((record, delivery))
+        return delivery
 
     async def reaches(self, topic: str, partition: int) -> bool:
         if self._knows(topic, partition) and time.monotonic() - self._asked_at < KNOWN_S:
@@ -115,6 +108,39 @@ class KafkaBroker:
         self._asked_at = time.monotonic()
         self._absent = {name: at for name, at in self._absent.items() if self._asked_at - at < FRESH_S}
         return self._partitions
+
+    def _produce(self) -> None:
+        """Hand over all that was sent in this turn of the loop, so that it goes in one request."""
+        while self._outgoing:
+            record, delivery = self._outgoing[0]
+            try:
+                self._producer.produce(
+                    record.topic,
+                    value=record.value,
+                    key=record.key,
+                    headers=list(record.headers),
+                    on_delivery=self._delivered(record, delivery),
+                    partition=BY_KEY if record.partition is None else record.partition,
+                )
+            except BufferError:
+                self._room.clear()
+                self._loop.call_later(FULL_S, self._produce)
+                return
+            except KafkaException as error:
+                _settle(delivery, error.args[0], record)
+            except Exception as error:  # a bug, and its record's alone
+                if not delivery.done():
+                    delivery.set_exception(error)
+            self._outgoing.popleft()
+        self._room.set()
+
+    def _delivered(
+        self, record: Outgoing, delivery: asyncio.Future[None]
+    ) -> Callable[[KafkaError | None, Message], None]:
+        def tell(error: KafkaError | None, _: Message) -> None:
+            self._loop.call_soon_threadsafe(_settle, delivery, error, record)
+
+        return tell
 
     def _knows(self, topic: str, partition: int) -> bool:
         return partition < self._partitions.get(topic, 0)

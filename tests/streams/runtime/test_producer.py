@@ -47,6 +47,25 @@ async def test_records_arrive_whole_and_in_order(broker: KafkaBroker, topic: str
     assert all(message[1] == [("a", b"\xff\x00"), ("b", None)] for message in messages)
 
 
+async def test_a_full_buffer_holds_senders_up_and_loses_nothing(topic: str, stack: Settings) -> None:
+    small = KafkaBroker({**stack.kafka_config, "queue.buffering.max.messages": "5"}, max_record_bytes=1_000_000)
+    await small.open()
+    try:
+        sent = [asyncio.create_task(small.send(record(topic, b"%d" % number))) for number in range(100)]
+        await asyncio.gather(*[await each for each in sent])
+    finally:
+        await small.close()
+    messages = await asyncio.to_thread(read, stack, topic, 100)
+    assert [message[0] for message in messages] == [b"%d" % number for number in range(100)]
+
+
+async def test_what_the_client_cannot_take_fails_alone(broker: KafkaBroker, topic: str) -> None:
+    unnamed = Outgoing(topic=topic, partition=2**40, key=None, value=b"", headers=[])
+    deliveries = [await broker.send(each) for each in (unnamed, record(topic, b"good"))]
+    bad, good = await asyncio.gather(*deliveries, return_exceptions=True)
+    assert (type(bad), good) == (OverflowError, None)
+
+
 def read(stack: Settings, topic: str, count: int) -> list[tuple[bytes | None, object]]:
     consumer = Consumer({**stack.kafka_config, "group.id": "none", "enable.auto.commit": False})
     consumer.assign([TopicPartition(topic, 1, 0)])
