@@ -19,6 +19,8 @@ DISKANN_MEMORY = 0.225
 """Of the vectors: Milvus' PQCodeBudgetGBRatio 0.125 and SearchCacheBudgetGBRatio 0.1."""
 DISKANN_DEGREE = 56
 """Milvus' MaxDegree: 4 bytes for each neighbour on the disk."""
+HEAD_BYTES = 600
+"""A row of the heads: ids, digests, title, names and numbers; it has one for each document and one for each version."""
 
 SHARD_BYTES, SHARD_BYTES_S = 100 * 10**9, 500 * 10**6
 """Milvus' advice: one more shard for every 100 GB, and for every 500 MB/s that are written."""
@@ -133,17 +135,35 @@ def layout(expected: Expected, dimensions: int) -> Layout:
     return Layout(shards, partitions, (kind, "COSINE", params), (*lines, *shard_lines, *partition_lines))
 
 
-def _index(expected: Expected, dimensions: int) -> tuple[str, Mapping[str, int], list[str]]:
-    rows, vectors = expected.rows, expected.rows * dimensions * 4
-    others = rows * (TEXT_BYTES + WORDS_BYTES)
-    links = rows * (2 * HNSW_M * 4 + 4)
-    lists = max(16, round(4 * sqrt(min(rows, SEGMENT_BYTES // (4 * dimensions)))))
-    needs = {
+def vector_memory(rows: int, dimensions: int) -> Mapping[str, int]:
+    """Bytes that the vectors take of the query nodes' memory, by kind of index; text and words come on top."""
+    vectors = rows * dimensions * 4
+    return {
         "FLAT": vectors,
-        "HNSW": vectors + links,
-        "IVF_SQ8": rows * dimensions + lists * dimensions * 4,
+        "HNSW": vectors + rows * (2 * HNSW_M * 4 + 4),
+        "IVF_SQ8": rows * dimensions + _lists(rows, dimensions) * dimensions * 4,
         "DISKANN": round(vectors * DISKANN_MEMORY),
     }
+
+
+def text_memory(rows: int) -> int:
+    """Bytes that all but the vectors takes of it: text, ids, and the index of words."""
+    return rows * (TEXT_BYTES + WORDS_BYTES)
+
+
+def vector_disk(rows: int, dimensions: int) -> int:
+    """Bytes of the query nodes' NVMe disks that DISKANN takes."""
+    return rows * (dimensions * 4 + DISKANN_DEGREE * 4)
+
+
+def _lists(rows: int, dimensions: int) -> int:
+    return max(16, round(4 * sqrt(min(rows, SEGMENT_BYTES // (4 * dimensions)))))
+
+
+def _index(expected: Expected, dimensions: int) -> tuple[str, Mapping[str, int], list[str]]:
+    rows, vectors = expected.rows, expected.rows * dimensions * 4
+    others, needs = text_memory(rows), vector_memory(rows, dimensions)
+    lists = _lists(rows, dimensions)
     params: Mapping[str, Mapping[str, int]] = {
         "FLAT": {},
         "HNSW": {"M": HNSW_M, "efConstruction": HNSW_EF_CONSTRUCTION},
@@ -163,7 +183,7 @@ def _index(expected: Expected, dimensions: int) -> tuple[str, Mapping[str, int],
         "HNSW": f"HNSW         vectors + {rows:,} x (2 x M={HNSW_M} x 4 + 4) B of links = {_gib(needs['HNSW'])}",
         "IVF_SQ8": f"IVF_SQ8      {rows:,} x {dimensions} x 1 B + {lists} centres = {_gib(needs['IVF_SQ8'])}",
         "DISKANN": f"DISKANN      vectors x {DISKANN_MEMORY} = {_gib(needs['DISKANN'])}, and "
-        f"{_gib(vectors + rows * DISKANN_DEGREE * 4)} on the nodes' NVMe disks",
+        f"{_gib(vector_disk(rows, dimensions))} on the nodes' NVMe disks",
     }
     tried = kinds[: kinds.index(kind) + 1]
     lines += [f"{explained[each]}: {'chosen' if each == kind else 'does not fit'}" for each in tried]
