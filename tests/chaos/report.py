@@ -17,7 +17,8 @@ RESULTS = Path(".headwater/chaos/results.jsonl")
 """Not committed: one line per run; of equal scenario, seed and engine the last one counts."""
 PAGE, PLOT = Path("docs/reliability.md"), Path("docs/reliability.svg")
 METHOD = """\
-Real broker, real vector store, real worker processes. A checker compares what was published with the receipts, the
+Real broker, real vector store, real worker processes; the store compares every vector, so that what an approximate
+index would not come across is not taken for lost. A checker compares what was published with the receipts, the
 answers and what searches find at the end, by set algebra; each check is itself tested on pipelines with one guarantee
 switched off. A run in which no fault struck work in hand does not count. *Again* are receipts and final events that
 came a second time, as at-least-once delivery allows; *changed* are questions whose second final event says something

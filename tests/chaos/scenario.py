@@ -17,6 +17,7 @@ from opentelemetry.trace import NoOpTracer
 
 from processors.backends.milvus.index import MilvusIndex
 from processors.chunking import ChunkingRule, ChunkingRules
+from processors.index_plan import FLAT_ROWS, Expected
 from streams import provisioning
 from streams.lag import lags
 from streams.sender import Sender
@@ -33,6 +34,8 @@ QUERY = ("retrieve|rerank|generate", "retrieve+rerank+generate")
 REST_S = 90.0
 """How long a run may take to come to rest after the last fault; what is unanswered then is a violation."""
 CALM = "time to come to rest after the last event and fault"
+EXACT = Expected(rows=FLAT_ROWS)
+"""Every vector is compared, for an index that is approximate may miss a passage for good: docs/retrieval.md."""
 CHUNKING = ChunkingRules(rules={"text/plain": ChunkingRule(min_chars=60, max_chars=300)})
 
 
@@ -171,7 +174,8 @@ class Scenario(ABC):
         home = Path(resources.enter_context(tempfile.TemporaryDirectory(dir=stack.home, prefix=name)))
         index = f"milvus+http://127.0.0.1:{stack.local.milvus_port}/{name}"
         own = {"topic_prefix": f"{name}-", "index": index, "home": home, "chunking": CHUNKING, "engine": engine}
-        settings = self.adapt(stack.model_copy(update={"kafka": stack.kafka_url, **own}), random)
+        own |= {"kafka": stack.kafka_url, "index_expected": EXACT}
+        settings = self.adapt(stack.model_copy(update=own), random)
         steps = self.plan(random)
         await self.deploy(settings, resources)
         kept = folder / name
