@@ -53,10 +53,10 @@ class FewPoison(Scenario):
 
 
 class Lag(FewPoison):
-    """Blocks with and without it, in turn, so that whatever else the machine does befalls both."""
+    """Blocks with and without it, in turn, so that whatever else happens befalls both, after one that warms up."""
 
     name = "1 % poison, lag"
-    blocks = 8
+    blocks = 9
     size = 200
     over_s = 6.0
     rest_s = 2.0
@@ -65,8 +65,8 @@ class Lag(FewPoison):
         return tuple(step for block in range(self.blocks) for step in self._block(block, random))
 
     def _block(self, block: int, random: Random) -> Sequence[Step]:
-        tenant = "mixed" if block % 2 else "clean"
-        bad = set(random.sample(range(self.size), self.size // 100)) if block % 2 else set()
+        tenant = ("mixed" if block % 2 else "clean") if block else "warm-up"
+        bad = set(random.sample(range(self.size), self.size // 100)) if tenant == "mixed" else set()
         return [
             Step(
                 block * (self.over_s + self.rest_s) + number * self.over_s / self.size,
