@@ -122,6 +122,9 @@ class Settings(BaseSettings):
     import. 0: 128 MiB, or the segments' share of an eighth of the container's memory where that is less."""
     max_waiting: Annotated[int, Field(ge=1)] = 256
     """Questions that wait for the window per segment and worker; one beyond fails at once, with a time to ask again."""
+    grace_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
+    """What a worker has in hand may take this long to finish after SIGTERM; what does not is done by another. Leaving
+    takes up to 15 s more, for which whoever would kill it must wait."""
     stop_at_poison: bool = True
     """A worker stops where event after event of several tenants is poison, since its deploy is bad then. False: the
     events are known to be at fault, and each becomes a dead letter."""
@@ -157,6 +160,8 @@ class Settings(BaseSettings):
     """Generative answers under way per worker; a question beyond fails at once, with a time to ask again."""
 
     chunking: ChunkingRules = Field(default_factory=ChunkingRules)
+    health_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    """Where a worker answers `/livez` and `/readyz` over HTTP, on all addresses, as Kubernetes asks; 0: nowhere."""
     otlp_endpoint: str = ""
     """Where spans go by OTLP over HTTP; empty: the local stack's span store under `home`."""
     trace_content: bool = False

@@ -17,6 +17,7 @@ from schemas import SchemaError, decode
 from streams.comparable import check_comparable
 from streams.composition import Backends
 from streams.engines import engine_of
+from streams.health import Health, listening
 from streams.pipelines import Ports, ingest, query
 from streams.runtime.breaker import Breaker
 from streams.runtime.clock import SystemClock
@@ -41,9 +42,6 @@ from streams.truncation import Truncations
 
 log = logging.getLogger("headwater.worker")
 
-GRACE_S = 10.0
-"""What is in hand may take this long to finish after SIGTERM: Kubernetes kills after 30 s."""
-
 T = TypeVar("T")
 
 
@@ -64,6 +62,7 @@ class Worker:
         self._retry = Retry()
         self._cancelled = Cancelled(self._clock)
         self._questions: list[Intake] = []
+        self._joined = False
         self._broker = KafkaBroker(settings.kafka_config, max_record_bytes=MAX_PRODUCED_BYTES)
         try:
             self._ports = TracedPorts(ports or Backends(settings), tracer, content=settings.trace_content)
@@ -77,10 +76,21 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Host the stages until `stop` is set. Raises ConfigError and Fatal."""
         async with AsyncExitStack() as resources:
+            await self._listen(resources, stop)
             if await _unless(stop, self._open(resources)) is None:
                 return
             self._host()
             await self._consume(stop)
+
+    async def _listen(self, resources: AsyncExitStack, stop: asyncio.Event) -> None:
+        """Before anything that may have to be waited for."""
+        health = Health(ready=lambda: self._joined and not stop.is_set(), hung=self._engine.hung)
+        port = self._settings.health_port
+        try:
+            if port:
+                await resources.enter_async_context(listening(port, health))
+        except OSError as error:
+            raise ConfigError(f"the setting 'health_port' is {port}, which cannot be had: {error.strerror}") from error
 
     def _host(self) -> None:
         try:
@@ -99,7 +109,9 @@ class Worker:
         sweeps = [keep_sweeping(upsert.index) for upsert in upserts if isinstance(upsert, Upsert)]
         chores = [asyncio.create_task(chore) for chore in (truncations.keep_telling(), *sweeps)]
         try:
-            consuming = asyncio.create_task(self._engine.run(stop, on_ready=self._ready, grace_s=GRACE_S))
+            consuming = asyncio.create_task(
+                self._engine.run(stop, on_ready=self._ready, grace_s=self._settings.grace_s)
+            )
             done, _ = await asyncio.wait({consuming, *chores}, return_when=asyncio.FIRST_COMPLETED)
             if consuming not in done:
                 stop.set()
@@ -209,6 +221,7 @@ class Worker:
                     intake.hurry(event.query_id.encode())
 
     def _ready(self) -> None:
+        self._joined = True
         stages = [stage.name for segment in self._segments for stage in segment.stages]
         log.info("worker ready", extra={"stages": stages})
 

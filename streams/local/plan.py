@@ -49,7 +49,8 @@ def _worker(settings: Settings, name: str, stages: str) -> Part:
         command=lambda: own("streams", "worker", "--stages", stages),
         ready_line=b"worker ready",
         after=("topics", "milvus", "llm"),
-        environment=settings.environment,
+        # Two of them on one machine: neither can have the port, and the supervisor needs none.
+        environment=settings.model_copy(update={"health_port": 0}).environment,
     )
 
 

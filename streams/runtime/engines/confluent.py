@@ -1,6 +1,7 @@
 """The confluent engine: librdkafka's consumers, each behind a thread of its own. See docs/adr/0012."""
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -46,6 +47,9 @@ class _Group(Group):
 
     async def commit(self) -> None:
         self._reader.want(self._due(self._generations))
+
+    def silent_s(self) -> float:
+        return time.monotonic() - self._reader.came_round_at if self._reading is not None else 0.0
 
     async def stop(self, *, grace_s: float) -> None:
         self._reader.hold()

@@ -1,6 +1,7 @@
 """The faust engine, driven the safe way: manual offsets, own lanes, own producer. See docs/adr/0002."""
 
 import asyncio
+import time
 from collections.abc import Coroutine, Generator, Iterable, Mapping, Sequence
 
 import faust
@@ -48,6 +49,10 @@ class _Consumer(driver.Consumer):
 
     def on_buffer_full(self, tp: TP) -> None:
         pass
+
+    def silent_s(self) -> float:
+        """Since the loop of the thread that polls and sends heartbeats turned; faust sees to it every second."""
+        return time.monotonic() - self._thread.last_wakeup_at if self._thread.last_wakeup_at else 0.0
 
     async def wait_first(self, *coros: WaitArgT, **options: Seconds) -> WaitResults:
         """The same, without a task where the first, which is a record's delivery, waits for nothing.
@@ -162,6 +167,10 @@ class _Group(Group):
         if not self.app.crashed:
             await self.commit()
         await self.app.stop()
+
+    def silent_s(self) -> float:
+        consumer = self.app.consumer if self.joined.is_set() else None
+        return consumer.silent_s() if isinstance(consumer, _Consumer) else 0.0
 
     async def _consume(self, stream: StreamT[bytes]) -> None:
         assert isinstance(stream, faust.Stream)  # its abstract type does not know `noack`

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from streams.runtime.crowd import Crowd
@@ -14,6 +14,9 @@ log = logging.getLogger("headwater.runtime")
 COMMIT_INTERVAL_S = 1.0
 STOP_S = 10.0
 """Leaving a group takes one round trip; a broker that is gone answers none."""
+HUNG_S = 300.0
+"""A reader that has not come round for so long will not: the longest that one waits, broker or no broker, is for the
+answer to a commit, a minute. A group gives up who does not poll for as long, so that its end costs nobody anything."""
 
 OnError = Callable[[BaseException], None]
 
@@ -36,6 +39,10 @@ class Group(ABC):
     @abstractmethod
     async def leave(self) -> None:
         """Commit what is finished, now, and leave the group; harmless where `start` came to nothing."""
+
+    @abstractmethod
+    def silent_s(self) -> float:
+        """Since the reader came round, which it does at least every few seconds, records or none; 0 before `start`."""
 
     async def stop(self, *, grace_s: float) -> None:
         """Take nothing more, finish what is in hand, commit, leave the group."""
@@ -105,6 +112,10 @@ class Engine(ABC):
         for outcome in (self._failed, commits):
             if outcome.done() and not outcome.cancelled():
                 outcome.result()
+
+    def hung(self) -> Sequence[str]:
+        """The groups whose reader has stopped to come round, for good as far as anybody can tell."""
+        return [group.name for group in self._groups if group.silent_s() > HUNG_S]
 
     async def _commit(self) -> None:
         while True:

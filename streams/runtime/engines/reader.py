@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -93,6 +94,8 @@ class Reader:
         self._handed = self._handed_bytes = 0
         self._taken = self._taken_bytes = 0
         self._wanted: Mapping[Partition, int] = {}
+        self.came_round_at = time.monotonic()
+        """When the thread last began to read or to wait, for neither of which it takes a second."""
 
     def run(self) -> None:
         """Read until `stop`, then leave the group. Raises Fatal."""
@@ -101,6 +104,7 @@ class Reader:
                 [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
             )
             while not self._stopping:
+                self.came_round_at = time.monotonic()
                 self._commit()
                 if self._has_room():
                     self._resume()

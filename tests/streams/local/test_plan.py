@@ -25,3 +25,9 @@ def test_a_part_is_started_unless_its_address_is_elsewhere(
     ports = LocalStack(milvus_port=1530, llm_port=1080)
     settings = Settings(home=tmp_path, kafka="broker:1", local=ports).model_copy(update={setting: url})
     assert (part in [each.name for each in parts_of(settings)]) == started
+
+
+def test_two_workers_on_one_machine_share_no_health_port(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, health_port=8090)
+    workers = [each for each in parts_of(settings) if each.name.endswith("-worker")]
+    assert [each.environment["HEADWATER_HEALTH_PORT"] for each in workers] == ["0", "0"]

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import signal
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +16,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from streams.runtime.engines import hosting
 from streams.runtime.engines.hosting import Engine
 from streams.runtime.errors import Fatal
 from streams.runtime.records import Record
@@ -169,6 +171,28 @@ class KafkaEngineContract(EngineContract):
         with pytest.raises(ValueError, match="what is this"):
             await cluster.engine("odd", topic, handle).run(asyncio.Event(), on_ready=lambda: None)
         assert await cluster.committed("odd", topic) == 0
+
+    async def test_a_reader_that_hangs_is_named_until_it_comes_round_again(
+        self, cluster: KafkaCluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def handle(_: Record) -> None:
+            pass
+
+        monkeypatch.setattr(hosting, "HUNG_S", 3.0)
+        let_go = threading.Event()
+        engine = cluster.engine("hung", await cluster.topic(1), handle)
+        async with running(engine):
+            await until(lambda: not engine.hung())
+            try:
+                self.hang(engine, let_go)
+                await until(lambda: engine.hung() == [f"{cluster.run}-hung"])
+            finally:
+                let_go.set()
+            await until(lambda: not engine.hung())
+
+    def hang(self, engine: Engine, let_go: threading.Event) -> None:
+        """Stop the thread that reads for the engine's only group, until it is let go."""
+        raise NotImplementedError
 
     async def test_kill_9_midway_loses_nothing(self, cluster: KafkaCluster, tmp_path: Path) -> None:
         topic = await cluster.topic(4)

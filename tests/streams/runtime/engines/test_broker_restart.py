@@ -1,5 +1,6 @@
 """Both engines go on where they were when their broker is killed and started again."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -9,8 +10,9 @@ import pytest
 from streams.runtime.records import Record
 from streams.settings import EngineName, Settings
 from tests.servers.own import OwnServer, broker, running
-from tests.streams.runtime.engines.contract import Handle, until
+from tests.streams.runtime.engines.contract import PATIENCE_S, Handle, until
 from tests.streams.runtime.engines.kafka import KafkaCluster, number_of
+from tests.streams.runtime.engines.kafka import running as at_work
 
 pytestmark = pytest.mark.stack
 
@@ -46,3 +48,25 @@ async def test_a_broker_that_is_killed_and_comes_back_costs_no_record(own_broker
         await until(lambda: all(len(numbers) == 400 for numbers in seen))
     for cluster, topic in zip(clusters, topics, strict=True):
         assert await cluster.committed("restart", topic) == 400
+
+
+async def test_readers_come_round_while_their_broker_is_away(own_broker: OwnServer) -> None:
+    async def handle(_: Record) -> None:
+        pass
+
+    clusters = [KafkaCluster(own_broker.address, name) for name in ENGINES]
+    engines = [cluster.engine("away", await cluster.topic(1), handle) for cluster in clusters]
+    groups = [group for engine in engines for group in engine._groups]
+    async with AsyncExitStack() as workers:
+        for engine in engines:
+            await workers.enter_async_context(at_work(engine))
+        await own_broker.kill()
+        rounds, last_s = [0 for _ in groups], [0.0 for _ in groups]
+        async with asyncio.timeout(PATIENCE_S):
+            while min(rounds) < 5:
+                for number, group in enumerate(groups):
+                    silent_s = group.silent_s()
+                    rounds[number] += silent_s < last_s[number]
+                    last_s[number] = silent_s
+                await asyncio.sleep(0.02)
+        await own_broker.start()

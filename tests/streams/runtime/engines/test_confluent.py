@@ -6,7 +6,7 @@ import threading
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from streams.runtime.engines.confluent import ConfluentEngine
+from streams.runtime.engines.confluent import ConfluentEngine, _Group
 from streams.runtime.engines.hosting import Engine
 from streams.runtime.engines.reader import Options, Reader
 from streams.runtime.records import Record
@@ -28,6 +28,11 @@ class TestConfluentEngine(KafkaEngineContract):
     """The contract, and static membership."""
 
     name = "confluent"
+
+    def hang(self, engine: Engine, let_go: threading.Event) -> None:
+        [group] = engine._groups
+        assert isinstance(group, _Group)
+        group._reader._commit = let_go.wait  # type: ignore[method-assign,assignment]  # each time that it comes round
 
     async def test_a_named_instance_that_is_soon_back_moves_no_partition(self, cluster: KafkaCluster) -> None:
         topic = await cluster.topic(4)

@@ -1,11 +1,13 @@
 """The faust engine keeps the promises of every engine on a real broker."""
 
 import asyncio
+import threading
 
 import pytest
 from faust.types import TP
 
-from streams.runtime.engines.faust import _Group
+from streams.runtime.engines.faust import _Consumer, _Group
+from streams.runtime.engines.hosting import Engine
 from streams.runtime.records import Record
 from tests.streams.runtime.engines.contract import until
 from tests.streams.runtime.engines.kafka import KafkaCluster, KafkaEngineContract, running
@@ -17,6 +19,12 @@ class TestFaustEngine(KafkaEngineContract):
     """The contract, and what faust alone needs to be told."""
 
     name = "faust"
+
+    def hang(self, engine: Engine, let_go: threading.Event) -> None:
+        [group] = engine._groups
+        assert isinstance(group, _Group)
+        assert isinstance(group.app.consumer, _Consumer)
+        group.app.consumer._thread.thread_loop.call_soon_threadsafe(let_go.wait)
 
     async def test_after_a_rebalance_a_partition_of_which_nothing_is_committed_is_read_again(
         self, cluster: KafkaCluster
