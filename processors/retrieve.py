@@ -7,6 +7,8 @@ from processors.errors import NotYet, Poison
 from processors.ports import Embedder, Head, Index, Search
 from schemas import MAX_QUESTION_CHARS, PassagesRetrieved, QueryAsked
 
+CANDIDATES = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Retrieve:
@@ -17,7 +19,7 @@ class Retrieve:
 
     embedder: Embedder
     index: Index
-    candidates: int = 50
+    candidates: int = CANDIDATES
     """Passages for the reranker to choose the evidence from."""
 
     async def __call__(self, query: QueryAsked, /) -> Sequence[PassagesRetrieved]:

@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, Lazy | Mapping[str, Lazy]] = {
         "drop": Lazy("streams.cli.dlq:drop", "Give letters up."),
     },
     "worker": Lazy("streams.cli.worker:worker", "Run stages of the pipelines until stopped.", OPERATE),
+    "size": Lazy("streams.cli.size:size", "Compute what a load needs, with the arithmetic.", OPERATE),
     "trace": Lazy("streams.cli.trace:trace", "Draw where the time of one trace went.", OPERATE),
     "config": Lazy("streams.cli.config:config", "Show every setting, its value and where that comes from.", OPERATE),
     "topics": {

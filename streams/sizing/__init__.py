@@ -1,0 +1,1 @@
+"""How much of everything a load needs: arithmetic alone, nothing is asked and nothing is changed."""

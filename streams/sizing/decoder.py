@@ -1,0 +1,128 @@
+"""Servers of a language model: as many answers at once as memory and the target latency allow."""
+
+from dataclasses import dataclass
+from math import ceil
+
+from streams.sizing.figures import Figures
+from streams.sizing.load import Load
+from streams.sizing.models import GENERATORS, Card, Model
+from streams.sizing.pools import Hardware, PoolSize, card_of, known, spread
+from streams.sizing.stages import spared
+
+
+def generate_pool(load: Load, figures: Figures, hardware: Hardware, *, spent_s: float) -> PoolSize:
+    """Answers within the target, of which `spent_s` is gone before the model is asked."""
+    model, card = known(hardware.generate_model, GENERATORS, "language model"), card_of(hardware.generate_card)
+    answers_s, room_s = load.queries_s * load.generative, load.target_latency_s - spent_s
+    decoder = _fitting(model, card, load, figures, room_s)
+    batch = decoder.batch(room_s)
+    late = decoder.latency_s(batch) > room_s
+    server_s = batch / decoder.latency_s(batch)
+    needed = ceil(answers_s / (server_s * figures.utilisation))
+    servers = spared(needed, load.replicas) if answers_s else 0
+    machine, machines = spread(card, servers, decoder.cards, load.replicas)
+    tokens = figures.prompt_tokens + load.answer_tokens
+    lines = (
+        (
+            f"weights      {model.parameters / 1e9:.2f} G parameters x {figures.weight_bytes:g} B = "
+            f"{decoder.weights / 1e9:.1f} GB"
+        ),
+        (
+            f"cache        2 x {model.layers} layers x {model.kv_heads} heads x {model.head_width} x "
+            f"{figures.cache_value_bytes:g} B = {decoder.cache / 1e3:.1f} kB a token, x {tokens:g} tokens = "
+            f"{decoder.cache * tokens / 1e6:.0f} MB an answer"
+        ),
+        (
+            f"memory       {decoder.cards} x {card.memory_bytes / 1e9:g} GB x {figures.memory_share:g} - weights - "
+            f"{figures.activations_bytes / 1e9:g} GB = {decoder.room / 1e9:.1f} GB: {decoder.most:,} answers at once"
+        ),
+        (
+            f"batch        {batch} at once take {decoder.latency_s(batch):.2f} s of the {room_s:.2f} s that are left: "
+            f"{server_s:.1f} answers/s, {server_s * load.answer_tokens:,.0f} tokens/s"
+        ),
+        (
+            f"servers      {answers_s:g} answers/s / ({server_s:.1f} x {figures.utilisation:g}) = {needed}, "
+            f"{load.replicas - 1} to spare: {servers}"
+        ),
+    )
+    warnings: tuple[str, ...] = ()
+    if answers_s and late:
+        warnings = (
+            (
+                f"{hardware.generate_model} on {decoder.cards} x {hardware.generate_card} takes "
+                f"{decoder.latency_s(batch):.1f} s for {load.answer_tokens} tokens even alone, and "
+                f"{room_s:.1f} s are left of target_latency_s={load.target_latency_s:g}: take a faster card, a smaller model or shorter answers"
+            ),
+        )
+    return PoolSize(
+        pool="generate",
+        model=hardware.generate_model,
+        card=hardware.generate_card,
+        servers=servers,
+        cards_per_server=decoder.cards,
+        machine=machine,
+        machines=machines,
+        weight_bytes=decoder.weights,
+        cache_bytes=batch * decoder.cache * tokens,
+        memory_bytes=decoder.cards * card.memory_bytes,
+        latency_s=decoder.latency_s(batch),
+        arithmetic=lines,
+        warnings=warnings,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoder:
+    """A language model on one or more cards of a machine."""
+
+    model: Model
+    card: Card
+    cards: int
+    load: Load
+    figures: Figures
+
+    @property
+    def weights(self) -> float:
+        return self.model.parameters * self.figures.weight_bytes
+
+    @property
+    def cache(self) -> float:
+        """Of a token."""
+        return self.model.cache_bytes_per_token(self.figures.cache_value_bytes)
+
+    @property
+    def room(self) -> float:
+        """For the cache of all answers."""
+        offered = self.cards * self.card.memory_bytes * self.figures.memory_share
+        return offered - self.weights - self.figures.activations_bytes
+
+    @property
+    def most(self) -> int:
+        """Answers that fit the memory."""
+        return int(self.room / (self.cache * (self.figures.prompt_tokens + self.load.answer_tokens)))
+
+    def latency_s(self, batch: int) -> float:
+        """Of an answer among so many: its steps, and the prompts that are read meanwhile."""
+        prompt, answer = self.figures.prompt_tokens, self.load.answer_tokens
+        computed_s = self.cards * self.card.flops * self.figures.compute_share
+        moved_s = self.cards * self.card.bandwidth_bytes_s * self.figures.bandwidth_share
+        moving = (self.weights + batch * (prompt + answer / 2) * self.cache) / moved_s
+        computing = batch * 2 * self.model.parameters / computed_s
+        reading = self.model.flops_per_token(prompt) * prompt / computed_s
+        return answer * max(moving, computing) + batch * reading
+
+    def batch(self, room_s: float) -> int:
+        """The most answers at once that are in time; one where even that is late."""
+        most = min(self.most, round(self.figures.max_sequences))
+        return max((count for count in range(1, most + 1) if self.latency_s(count) <= room_s), default=1)
+
+
+def _fitting(model: Model, card: Card, load: Load, figures: Figures, room_s: float) -> _Decoder:
+    """On the fewest cards that hold the model and are in time; else on as many as there are in a machine."""
+    numbers = [1, 2, 4, 8]
+    able = [_Decoder(model, card, number, load, figures) for number in numbers if number <= max(card.machines.values())]
+    holding = [decoder for decoder in able if decoder.most >= 1]
+    if not holding:
+        needed = model.parameters * figures.weight_bytes / 1e9
+        raise ValueError(f"{needed:,.0f} GB of weights do not fit a machine of these cards: choose a larger card")
+    return next((decoder for decoder in holding if decoder.latency_s(1) <= room_s), holding[-1])

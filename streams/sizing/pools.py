@@ -1,0 +1,72 @@
+"""What the servers of a model are, and which models and cards there are to choose from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+
+from streams.sizing.models import CARDS, EMBEDDERS, Card, Model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hardware:
+    """Which model runs on which card, by their names in streams/sizing/models.py."""
+
+    embed_model: str = ""
+    """Empty: the smallest whose vectors are as wide as the load's."""
+    rerank_model: str = "bge-reranker-base"
+    generate_model: str = "Qwen2.5-7B-Instruct"
+    embed_card: str = "L4"
+    rerank_card: str = "L4"
+    generate_card: str = "A100"
+
+    def embedder(self, dimensions: int) -> str:
+        fitting = [name for name, model in EMBEDDERS.items() if model.hidden == dimensions]
+        if not self.embed_model and not fitting:
+            wide = ", ".join(f"{name} ({model.hidden})" for name, model in EMBEDDERS.items())
+            raise ValueError(f"no embedding model with {dimensions} dimensions is known: name the nearest of {wide}")
+        return self.embed_model or fitting[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSize:
+    """The servers of one model."""
+
+    pool: str
+    model: str
+    card: str
+    servers: int
+    """Copies of the model; 0: nothing asks for it."""
+    cards_per_server: int
+    machine: str
+    machines: int
+    weight_bytes: float
+    """Of one server, over all its cards, as the next."""
+    cache_bytes: float
+    memory_bytes: float
+    """What the server's cards offer."""
+    latency_s: float
+    """Of one call under load: a batch for embed and rerank, a whole answer for generate."""
+    arithmetic: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def cards(self) -> int:
+        return self.servers * self.cards_per_server
+
+
+def spread(card: Card, servers: int, cards: int, replicas: int) -> tuple[str, int]:
+    """The smallest machine that holds a server of so many cards, and how many: replicas share none."""
+    machine, there = next((name, number) for name, number in card.machines.items() if number >= cards)
+    return machine, max(ceil(servers / (there // cards)), min(servers, replicas))
+
+
+def known(name: str, among: Mapping[str, Model], kind: str) -> Model:
+    if name not in among:
+        raise ValueError(f"no {kind} is called {name!r}; there are {', '.join(among)}")
+    return among[name]
+
+
+def card_of(name: str) -> Card:
+    if name not in CARDS:
+        raise ValueError(f"no card is called {name!r}; there are {', '.join(CARDS)}")
+    return CARDS[name]

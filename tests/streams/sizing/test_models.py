@@ -1,0 +1,36 @@
+"""A model's shape gives the sizes that its publisher names."""
+
+import pytest
+
+from streams.sizing.models import EMBEDDERS, GENERATORS, RERANKERS
+
+M = 1e6
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("all-MiniLM-L6-v2", 22.7 * M),
+        ("bge-base-en-v1.5", 109 * M),
+        ("bge-large-en-v1.5", 335 * M),
+        ("bge-m3", 568 * M),
+        ("bge-reranker-base", 278 * M),
+        ("bge-reranker-v2-m3", 568 * M),
+        ("Qwen2.5-1.5B-Instruct", 1_540 * M),
+        ("Qwen2.5-7B-Instruct", 7_610 * M),
+        ("Llama-3.1-8B-Instruct", 8_030 * M),
+        ("Llama-3.1-70B-Instruct", 70_600 * M),
+    ],
+)
+def test_parameters_are_those_published(name: str, published: float) -> None:
+    assert {**EMBEDDERS, **RERANKERS, **GENERATORS}[name].parameters == pytest.approx(published, rel=0.01)
+
+
+def test_every_known_model_is_checked_against_what_is_published() -> None:
+    [mark] = test_parameters_are_those_published.pytestmark  # type: ignore[attr-defined]  # pytest puts it there
+    assert {name for name, _ in mark.args[1]} == set(EMBEDDERS) | set(RERANKERS) | set(GENERATORS)
+
+
+def test_the_cache_counts_only_heads_of_its_own() -> None:
+    assert GENERATORS["Llama-3.1-8B-Instruct"].cache_bytes_per_token(2) == 131_072
+    assert GENERATORS["Qwen2.5-7B-Instruct"].cache_bytes_per_token(2) == 57_344
