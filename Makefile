@@ -94,6 +94,8 @@ lock: install ## resolve the requirements and the broker's jars anew
 	  --generate-hashes --no-annotate --python-version 3.11 -o requirements/image-worker.lock
 	@$(BIN)/uv pip compile --quiet pyproject.toml --extra parse --constraint requirements/dev.lock --universal \
 	  --generate-hashes --no-annotate --python-version 3.11 -o requirements/image-parse.lock
+	@$(BIN)/uv pip compile --quiet pyproject.toml --extra local --constraint requirements/dev.lock --universal \
+	  --generate-hashes --no-annotate --python-version 3.11 -o requirements/image-local.lock
 	@for server in $(SERVERS) vllm; do $(BIN)/uv pip compile --quiet requirements/servers-$$server.in \
 	  $$(ls requirements/servers-$$server.override 2>/dev/null | sed 's/^/--override /') --universal \
 	  --generate-hashes --no-annotate --python-version 3.11 -o requirements/servers-$$server.lock; done

@@ -194,6 +194,7 @@ def test_the_images_run_as_nobody_and_one_role_alone_parses() -> None:
     assert "USER 10001:10001" in stages["runtime"]
     assert stages["parse"].startswith("runtime AS parse")
     assert stages["worker"].startswith("runtime AS worker")
+    assert stages["local"].startswith("runtime AS local")
     assert "USER root" not in text
     locks = {role: (CHECKOUT / f"requirements/image-{role}.lock").read_text() for role in ("parse", "worker")}
     assert "\nunstructured==" in locks["parse"]
@@ -203,7 +204,7 @@ def test_the_images_run_as_nobody_and_one_role_alone_parses() -> None:
 
 def test_the_images_get_the_versions_that_are_tested() -> None:
     tested = set(_pins("dev"))
-    assert set(_pins("image-parse")) | set(_pins("image-worker")) <= tested
+    assert {pin for image in ("parse", "worker", "local") for pin in _pins(f"image-{image}")} <= tested
 
 
 def test_the_build_sees_only_what_it_copies() -> None:
