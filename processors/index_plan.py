@@ -19,7 +19,7 @@ DISKANN_MEMORY = 0.225
 """Of the vectors: Milvus' PQCodeBudgetGBRatio 0.125 and SearchCacheBudgetGBRatio 0.1."""
 DISKANN_DEGREE = 56
 """Milvus' MaxDegree: 4 bytes for each neighbour on the disk."""
-HEAD_BYTES = 600
+HEAD_BYTES = 400
 """A row of the heads: ids, digests, title, names and numbers; it has one for each document and one for each version."""
 
 SHARD_BYTES, SHARD_BYTES_S = 100 * 10**9, 500 * 10**6

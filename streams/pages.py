@@ -3,18 +3,25 @@
 A page marks such a part with `<!-- generated: NAME -->` and `<!-- end -->`; the text around it is a person's.
 """
 
+import io
 import json
 import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import orjson
 
 from schemas import EVENTS, contract
 from streams import asyncapi, drawing, pipelines
+from streams.cli import COMMANDS, Lazy
+from streams.cli import load as loaded
 from streams.composition import Backends
 from streams.settings import Settings
+from streams.sizing.figures import Figures
+from streams.sizing.models import CARDS, EMBEDDERS, GENERATORS, RERANKERS
 from streams.topics import TOPICS
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -28,18 +35,21 @@ def pages(docs: Path = DOCS) -> Mapping[Path, str]:
     settings = Settings()
     backends = Backends(settings)
     flow = drawing.draw(pipelines.ingest(backends, settings), pipelines.query(backends, settings))
-    wire = docs / "wire.md"
+    marked = [page for page in sorted(docs.glob("*.md")) if MARKED.search(page.read_text(encoding="utf-8"))]
     return {
         docs / "asyncapi.json": asyncapi.render().decode(),
         docs / "flow.svg": flow,
-        wire: filled(wire.read_text(encoding="utf-8")),
-    }
+    } | {page: filled(page.read_text(encoding="utf-8")) for page in marked}
 
 
 def filled(page: str) -> str:
     """The page with its marked parts made anew. Raises KeyError for a name that nothing makes."""
     parts = _parts()
-    return MARKED.sub(lambda found: f"{found['name']}{found['open']}{parts[found['name']]()}", page)
+
+    def made(name: str) -> str:
+        return _printed(name) if name.startswith("headwater ") else parts[name]()
+
+    return MARKED.sub(lambda found: f"{found['name']}{found['open']}{made(found['name'])}", page)
 
 
 def _parts() -> Mapping[str, Callable[[], str]]:
@@ -52,6 +62,7 @@ def _parts() -> Mapping[str, Callable[[], str]]:
             ("header", "value"), {f"`{name}`": words for name, words in asyncapi.DEAD_LETTER_HEADERS.items()}
         ),
     }
+    parts |= {"figures": _figures, "models": _models, "cards": _cards}
     for event in EVENTS:
         for case, value in contract.examples(event).items():
             name = f"{event.ce_type} {case}".strip()
@@ -73,6 +84,40 @@ def _topics() -> str:
         for topic in TOPICS
     }
     return _table(("topic", "events", "key", "partitions", "kept", "dead letters"), rows)
+
+
+def _printed(command: str) -> str:
+    """A command that asks nobody, and what it prints."""
+    _, word, *arguments = shlex.split(command)
+    entry = COMMANDS[word]
+    assert isinstance(entry, Lazy)
+    with redirect_stdout(io.StringIO()) as printed:
+        loaded(word, entry).main(arguments, standalone_mode=False)
+    return f"```console\n$ {command}\n{printed.getvalue()}```\n"
+
+
+def _figures() -> str:
+    return _table(
+        ("figure", "value", "source"), {f"`{each.name}`": f"{each.value:,.10g} | {each.source}" for each in Figures()}
+    )
+
+
+def _models() -> str:
+    rows = {}
+    for pool, models in (("embed", EMBEDDERS), ("rerank", RERANKERS), ("generate", GENERATORS)):
+        for name, model in models.items():
+            shape = f"{model.layers} x {model.hidden} x {model.feed_forward}, {model.kv_heads} of {model.heads} heads"
+            rows[name] = f"{pool} | {shape} | {model.parameters / 1e6:,.0f} M"
+    return _table(("model", "pool", "layers x hidden x feed-forward, heads with a cache", "parameters"), rows)
+
+
+def _cards() -> str:
+    rows = {
+        name: f"{card.memory_bytes / 1e9:g} GB | {card.flops / 1e12:g} | {card.bandwidth_bytes_s / 1e9:,.0f} GB/s | "
+        + ", ".join(f"{machine} ({number})" for machine, number in card.machines.items())
+        for name, card in CARDS.items()
+    }
+    return _table(("card", "memory", "TFLOPS at 16 bits, dense", "bandwidth", "machines (cards)"), rows)
 
 
 def _table(columns: tuple[str, ...], rows: Mapping[str, str]) -> str:

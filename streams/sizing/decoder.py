@@ -51,7 +51,8 @@ def generate_pool(load: Load, figures: Figures, hardware: Hardware, *, spent_s: 
             (
                 f"{hardware.generate_model} on {decoder.cards} x {hardware.generate_card} takes "
                 f"{decoder.latency_s(batch):.1f} s for {load.answer_tokens} tokens even alone, and "
-                f"{room_s:.1f} s are left of target_latency_s={load.target_latency_s:g}: take a faster card, a smaller model or shorter answers"
+                f"{room_s:.1f} s are left of target_latency_s={load.target_latency_s:g}: take a faster card, a smaller "
+                "model or shorter answers"
             ),
         )
     return PoolSize(
