@@ -1,5 +1,5 @@
-# Where logs and metrics go: log groups that end and are encrypted, and a managed Prometheus that the collector writes to
-# and KEDA reads from.
+# Where logs and metrics go: log groups that end and are encrypted, and a managed Prometheus that the cluster's own writes
+# to, so that its history outlives the cluster. (KEDA asks the cluster's own: it must answer when this is out of reach.)
 
 locals {
   logs = "arn:aws:logs:${var.region}:${var.account_id}:log-group"

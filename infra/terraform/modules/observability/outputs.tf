@@ -19,6 +19,6 @@ output "prometheus_arn" {
 }
 
 output "prometheus_endpoint" {
-  description = "Where metrics are written and read, signed by SigV4; ends in a slash."
+  description = "Where metrics are written to and read from, signed by SigV4; ends in a slash."
   value       = aws_prometheus_workspace.this.prometheus_endpoint
 }
