@@ -18,6 +18,8 @@ CONNECT_S = 4.0
 """A broker on the network answers in milliseconds; a person should not wait longer to learn that there is none."""
 POLL_S = 0.05
 """How long a stop may take to be noticed; records arrive at once."""
+GROUP = "headwater-tail"
+"""Demanded by the library; nothing joins or commits."""
 UNSETTLED = frozenset((KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE))
 
 AWAY = frozenset((KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE))
@@ -55,7 +57,7 @@ class Tail:
         self._address = config["bootstrap.servers"]
         self._config: dict[str, str | int] = {
             **config,
-            "group.id": "headwater-tail",  # demanded by the library; nothing joins or commits
+            "group.id": GROUP,
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "log_level": 2,  # connection trouble is raised, not printed

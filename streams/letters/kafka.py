@@ -7,6 +7,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.letters.log import Positions
+from streams.letters.turn import GROUP
 from streams.runtime.messages import record
 from streams.runtime.offsets import Partition
 from streams.runtime.records import Record
@@ -74,7 +75,7 @@ class KafkaLog:
     def _consumer(self) -> "closing[Consumer]":
         options: dict[str, str | int | bool] = {
             **self._config,
-            "group.id": "headwater-letters",  # demanded by the library; nothing joins or commits
+            "group.id": self._prefix + GROUP,  # demanded by the library; nothing joins or commits
             "enable.auto.commit": False,
             "enable.partition.eof": True,  # a transaction's end has an offset, and no record
             "auto.offset.reset": "earliest",

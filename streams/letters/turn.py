@@ -13,6 +13,8 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from streams.tail import BrokerUnreachable
 from streams.topics import LETTERS_SETTLED
 
+GROUP = "headwater-letters"
+"""After the deployment's prefix."""
 SESSION_MS = 6_000
 """How long a command that was killed keeps the others waiting; brokers take no less by default."""
 TOLD_S = 4.0
@@ -40,7 +42,7 @@ class Turn:
     def __init__(self, config: Mapping[str, str], prefix: str, *, on_wait: Callable[[], None]) -> None:
         self._config = dict(config)
         self._topic = prefix + LETTERS_SETTLED
-        self._group = f"{prefix}headwater-letters"
+        self._group = prefix + GROUP
         self._on_wait = on_wait
         self._held = threading.Event()
         self._problem: ConnectionError | None = None
