@@ -1,4 +1,4 @@
-"""The parts of docs/ that are made from the code: `python -m streams.pages` writes them, `--check` compares.
+"""The parts of docs/ and infra/ that are made from the code: `python -m streams.pages` writes them, `--check` compares.
 
 A page marks such a part with `<!-- generated: NAME -->` and `<!-- end -->`; the text around it is a person's.
 """
@@ -15,30 +15,36 @@ from pathlib import Path
 import orjson
 
 from schemas import EVENTS, contract
-from streams import asyncapi, drawing, pipelines
+from streams import asyncapi, drawing, pipelines, strimzi
 from streams.cli import COMMANDS, Lazy
 from streams.cli import load as loaded
 from streams.composition import Backends
+from streams.runtime.segments import segments
 from streams.settings import Settings
 from streams.sizing.figures import Figures
 from streams.sizing.models import CARDS, EMBEDDERS, GENERATORS, RERANKERS
 from streams.topics import TOPICS
 
-DOCS = Path(__file__).parent.parent / "docs"
+CHECKOUT = Path(__file__).parent.parent
+DOCS = CHECKOUT / "docs"
+KAFKA = CHECKOUT / "infra" / "k8s" / "base" / "kafka"
 MARKED = re.compile(r"(?<=<!-- generated: )(?P<name>[^>]+)(?P<open> -->\n)(?P<body>.*?)(?=<!-- end -->)", re.DOTALL)
 MAX_VECTOR_CHARS = 64
 """Of a base64 vector in an example; nobody reads the other two thousand."""
 
 
-def pages(docs: Path = DOCS) -> Mapping[Path, str]:
+def pages(docs: Path = DOCS, kafka: Path = KAFKA) -> Mapping[Path, str]:
     """Every file that is made from the code, wholly or in parts, as it should be."""
     settings = Settings()
     backends = Backends(settings)
-    flow = drawing.draw(pipelines.ingest(backends, settings), pipelines.query(backends, settings))
+    ingest, query = pipelines.ingest(backends, settings), pipelines.query(backends, settings)
+    workers = [*segments(ingest, settings.ingest_segments), *segments(query, settings.query_segments)]
     marked = [page for page in sorted(docs.glob("*.md")) if MARKED.search(page.read_text(encoding="utf-8"))]
     return {
         docs / "asyncapi.json": asyncapi.render().decode(),
-        docs / "flow.svg": flow,
+        docs / "flow.svg": drawing.draw(ingest, query),
+        kafka / "topics.yaml": strimzi.topics(),
+        kafka / "users.yaml": strimzi.users(workers),
     } | {page: filled(page.read_text(encoding="utf-8")) for page in marked}
 
 

@@ -50,7 +50,7 @@ def test_a_stale_page_is_named_and_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "wire.md").write_text("<!-- generated: topics -->\nold\n<!-- end -->\n")
-    monkeypatch.setattr(pages.pages, "__defaults__", (tmp_path,))
+    monkeypatch.setattr(pages.pages, "__defaults__", (tmp_path, tmp_path))
     assert pages.main(["--check"]) == 1
     assert f"stale: {tmp_path / 'wire.md'}" in capsys.readouterr().out
     assert pages.main([]) == 0
