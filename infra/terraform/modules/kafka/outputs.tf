@@ -4,6 +4,6 @@ output "bootstrap" {
 }
 
 output "nodes" {
-  description = "How many nodes are kept for Strimzi's brokers; none with MSK."
+  description = "How many nodes are kept for Strimzi's brokers alone."
   value       = sum(concat([0], [for group in module.nodes : group.group.scaling_config[0].min_size]))
 }

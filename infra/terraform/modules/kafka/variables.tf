@@ -1,11 +1,10 @@
 variable "hosting" {
-  description = "Who runs the brokers: strimzi, on nodes of this cluster, or msk."
+  description = "Where the brokers are: shared (Strimzi's, among the general nodes), nodes (Strimzi's, on their own) or msk."
   type        = string
-  default     = "strimzi"
 
   validation {
-    condition     = contains(["strimzi", "msk"], var.hosting)
-    error_message = "Brokers are run by strimzi or msk."
+    condition     = contains(["shared", "nodes", "msk"], var.hosting)
+    error_message = "Brokers are shared, nodes or msk."
   }
 }
 
@@ -50,17 +49,22 @@ variable "client_security_group_id" {
 }
 
 variable "instance_type" {
-  description = "A broker's machine: an EC2 type for strimzi, the same with kafka. in front for msk."
+  description = "A broker's machine: an EC2 type for nodes, one that begins with kafka. for msk, none where it is shared."
   type        = string
+  default     = null
 
   validation {
-    condition     = startswith(var.instance_type, "kafka.") == (var.hosting == "msk")
-    error_message = "For msk a type begins with kafka., such as kafka.m7g.large; for strimzi it does not."
+    condition     = (var.instance_type == null) == (var.hosting == "shared")
+    error_message = "Name a type for nodes and msk, and none where brokers share the general nodes."
+  }
+  validation {
+    condition     = var.instance_type == null || startswith(coalesce(var.instance_type, "-"), "kafka.") == (var.hosting == "msk")
+    error_message = "For msk a type begins with kafka., such as kafka.m7g.large; for nodes it does not."
   }
 }
 
 variable "brokers_per_zone" {
-  description = "Brokers in each zone; with three zones, as many nodes as replicas of the node pool `brokers`."
+  description = "Brokers in each zone; with three zones, one node for each replica of the node pool `broker`."
   type        = number
   default     = 1
 

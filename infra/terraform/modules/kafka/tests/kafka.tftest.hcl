@@ -24,12 +24,13 @@ variables {
   vpc_id                   = "vpc-0a"
   subnets                  = { us-east-1a = "subnet-0a", us-east-1b = "subnet-0b", us-east-1c = "subnet-0c" }
   client_security_group_id = "sg-0a"
+  hosting                  = "nodes"
   instance_type            = "m7i.large"
   log_retention_days       = 30
   log_key_arn              = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
 }
 
-run "strimzi_has_a_node_per_zone_that_brokers_alone_may_use" {
+run "brokers_have_a_node_per_zone_that_they_alone_may_use" {
   command = apply
 
   assert {
@@ -46,6 +47,19 @@ run "strimzi_has_a_node_per_zone_that_brokers_alone_may_use" {
   assert {
     condition     = output.bootstrap == "headwater-kafka-bootstrap:9093"
     error_message = "Strimzi's own service, by TLS."
+  }
+}
+
+run "shared_brokers_have_no_nodes_and_name_no_type" {
+  command = plan
+  variables {
+    hosting       = "shared"
+    instance_type = null
+  }
+
+  assert {
+    condition     = output.nodes == 0 && length(aws_msk_cluster.this) == 0 && output.bootstrap == "headwater-kafka-bootstrap:9093"
+    error_message = "Nothing is made: Strimzi puts them among the general nodes."
   }
 }
 
@@ -84,6 +98,14 @@ run "two_zones_are_refused" {
     subnets = { us-east-1a = "subnet-0a", us-east-1b = "subnet-0b" }
   }
   expect_failures = [var.subnets]
+}
+
+run "nodes_without_a_type_are_refused" {
+  command = plan
+  variables {
+    instance_type = null
+  }
+  expect_failures = [var.instance_type]
 }
 
 run "a_type_of_the_other_hosting_is_refused" {
