@@ -39,7 +39,7 @@ def pages(docs: Path = DOCS, kafka: Path = KAFKA) -> Mapping[Path, str]:
     backends = Backends(settings)
     ingest, query = pipelines.ingest(backends, settings), pipelines.query(backends, settings)
     workers = [*segments(ingest, settings.ingest_segments), *segments(query, settings.query_segments)]
-    marked = [page for page in sorted(docs.glob("*.md")) if MARKED.search(page.read_text(encoding="utf-8"))]
+    marked = (docs / "wire.md", docs / "sizing.md")
     return {
         docs / "asyncapi.json": asyncapi.render().decode(),
         docs / "flow.svg": drawing.draw(ingest, query),

@@ -31,7 +31,8 @@ def size(
     generate_model: Annotated[str, typer.Option(help="A language model.")] = "Qwen2.5-7B-Instruct",
     embed_card: Annotated[str, typer.Option(help="L4, A10G, A100 or H100.")] = "L4",
     rerank_card: Annotated[str, typer.Option(help="The same.")] = "L4",
-    generate_card: Annotated[str, typer.Option(help="The same.")] = "A100",
+    generate_card: Annotated[str, typer.Option(help="The same.")] = "H100",
+    query_node: Annotated[str, typer.Option(help="Machine of Milvus' query nodes; r6id has NVMe.")] = "r7i.2xlarge",
     figures: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A figure of your own; docs/sizing.md lists them."),
@@ -65,6 +66,7 @@ def size(
             embed_card=embed_card,
             rerank_card=rerank_card,
             generate_card=generate_card,
+            query_node=query_node,
         )
         assumed = Figures().replaced(_numbers(figures or []))
         sizing = sized(load, assumed, hardware)

@@ -4,8 +4,8 @@ from math import ceil
 
 from streams.sizing.figures import Figures
 from streams.sizing.load import Load
-from streams.sizing.models import EMBEDDERS, RERANKERS, Model
-from streams.sizing.pools import Hardware, PoolSize, card_of, known, spread
+from streams.sizing.models import CARDS, EMBEDDERS, RERANKERS, Model
+from streams.sizing.pools import Hardware, PoolSize, known, spread
 from streams.sizing.stages import spared
 
 
@@ -65,7 +65,7 @@ def _servers(
     said: str,
 ) -> PoolSize:
     """Of a model that reads `texts` of so many tokens in one call."""
-    card = card_of(card_name)
+    card = known(card_name, CARDS, "card")
     flops = model.flops_per_token(text_tokens)
     card_s = card.flops * figures.compute_share / flops
     needed = ceil(tokens_s / (card_s * figures.utilisation))

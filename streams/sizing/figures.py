@@ -70,12 +70,9 @@ class Figures:
     broker_bytes_s: float = _figure(100e6, "a gp3 volume writes 125 MiB/s (AWS), four fifths of it")
     broker_disk_bytes: float = _figure(4e12, "what a broker copies within hours when it is replaced")
     broker_disk_share: float = _figure(0.6, "room for a broker's partitions while another is away")
-    broker_cores: float = _figure(4, "infra/k8s/base/kafka")
-    broker_memory_gib: float = _figure(16, "infra/k8s/base/kafka: half of it page cache")
 
-    query_node_memory_gib: float = _figure(64, "r-class machines of 8 cores")
-    query_node_cores: float = _figure(8, "the same")
-    query_node_share: float = _figure(0.75, "Milvus stops loading at 90 % of its memory; new segments need the rest")
+    query_node_memory_share: float = _figure(0.85, "Milvus refuses writes beyond it (infra/k8s/base/milvus)")
+    query_node_disk_share: float = _figure(0.8, "assumed: room for segments that are loaded before others are released")
     query_nodes_max: float = _figure(16, "for one copy of the index; beyond it a smaller kind of index is taken")
     segment_searches_s: float = _figure(
         140, f"per core and segment of 1 GiB. {VECTORDBBENCH}: HNSW, 5 M x 1,536, 78 searches/s on 16 cores"
@@ -83,8 +80,10 @@ class Figures:
     disk_segment_searches_s: float = _figure(158, f"the same on DISKANN. {VECTORDBBENCH}: 22 searches/s on 4 cores")
     hybrid_cost: float = _figure(2, "assumed: the words cost as much as the vectors")
     index_copies: float = _figure(2, "in the object store: while segments are merged, or a collection is rebuilt")
-    milvus_other_cores: float = _figure(8, "a proxy, the coordinators, a data and a streaming node, for each replica")
-    milvus_other_memory_gib: float = _figure(32, "the same")
+    milvus_other_cores: float = _figure(
+        5, "a proxy, a coordinator, a data and a streaming node for each replica (infra/k8s/base/milvus)"
+    )
+    milvus_other_memory_gib: float = _figure(24, "the same")
 
     compute_share: float = _figure(
         0.33,

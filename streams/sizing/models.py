@@ -1,4 +1,4 @@
-"""Models by their shape and cards by their datasheet."""
+"""Models by their shape, cards by their datasheet, machines by their vendor's page."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -97,8 +97,30 @@ class Card:
 
 
 CARDS: Mapping[str, Card] = {
-    "L4": Card(24e9, 121e12, 300e9, {"g6.xlarge": 1, "g6.12xlarge": 4}),
-    "A10G": Card(24e9, 70e12, 600e9, {"g5.xlarge": 1, "g5.12xlarge": 4}),
+    "L4": Card(24e9, 121e12, 300e9, {"g6.xlarge": 1, "g6.12xlarge": 4, "g6.48xlarge": 8}),
+    "A10G": Card(24e9, 70e12, 600e9, {"g5.xlarge": 1, "g5.12xlarge": 4, "g5.48xlarge": 8}),
     "A100": Card(40e9, 312e12, 1_555e9, {"p4d.24xlarge": 8}),
-    "H100": Card(80e9, 989e12, 3_350e9, {"p5.48xlarge": 8}),
+    "H100": Card(80e9, 989e12, 3_350e9, {"p5.4xlarge": 1, "p5.48xlarge": 8}),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine without cards."""
+
+    cores: int
+    memory_gib: int
+    nvme_bytes: float = 0.0
+
+
+QUERY_NODES: Mapping[str, Machine] = {
+    "r7i.2xlarge": Machine(8, 64),
+    "r7i.4xlarge": Machine(16, 128),
+    "r7i.8xlarge": Machine(32, 256),
+    "r7i.16xlarge": Machine(64, 512),
+    "r6id.2xlarge": Machine(8, 64, 474e9),
+    "r6id.4xlarge": Machine(16, 128, 950e9),
+    "r6id.8xlarge": Machine(32, 256, 1_900e9),
+    "r6id.16xlarge": Machine(64, 512, 3_800e9),
+}
+"""With much memory; those with a `d` have NVMe disks, too."""

@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
+from typing import TypeVar
 
-from streams.sizing.models import CARDS, EMBEDDERS, Card, Model
+from streams.sizing.models import EMBEDDERS, Card
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +20,8 @@ class Hardware:
     generate_model: str = "Qwen2.5-7B-Instruct"
     embed_card: str = "L4"
     rerank_card: str = "L4"
-    generate_card: str = "A100"
+    generate_card: str = "H100"
+    query_node: str = "r7i.2xlarge"
 
     def embedder(self, dimensions: int) -> str:
         fitting = [name for name, model in EMBEDDERS.items() if model.hidden == dimensions]
@@ -60,13 +64,7 @@ def spread(card: Card, servers: int, cards: int, replicas: int) -> tuple[str, in
     return machine, max(ceil(servers / (there // cards)), min(servers, replicas))
 
 
-def known(name: str, among: Mapping[str, Model], kind: str) -> Model:
+def known(name: str, among: Mapping[str, T], kind: str) -> T:
     if name not in among:
         raise ValueError(f"no {kind} is called {name!r}; there are {', '.join(among)}")
     return among[name]
-
-
-def card_of(name: str) -> Card:
-    if name not in CARDS:
-        raise ValueError(f"no card is called {name!r}; there are {', '.join(CARDS)}")
-    return CARDS[name]

@@ -44,7 +44,7 @@ class Sizing:
 def size(load: Load, figures: Figures, hardware: Hardware) -> Sizing:
     """Raises ValueError where a model or a card is unknown, or does not fit."""
     ingest = ingest_stages(load, figures)
-    index = index_size(load, figures, writers=ingest[-1].replicas)
+    index = index_size(load, figures, hardware.query_node, writers=ingest[-1].replicas)
     embed, rerank = embed_pool(load, figures, hardware), rerank_pool(load, figures, hardware)
     spent_s = figures.added_latency_s + embed.latency_s + index.search_latency_s + rerank.latency_s
     generate = generate_pool(load, figures, hardware, spent_s=spent_s)

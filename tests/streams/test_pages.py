@@ -50,11 +50,13 @@ def test_a_stale_page_is_named_and_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "wire.md").write_text("<!-- generated: topics -->\nold\n<!-- end -->\n")
+    (tmp_path / "sizing.md").write_text("<!-- generated: figures -->\nold\n<!-- end -->\n")
     monkeypatch.setattr(pages.pages, "__defaults__", (tmp_path, tmp_path))
     assert pages.main(["--check"]) == 1
     assert f"stale: {tmp_path / 'wire.md'}" in capsys.readouterr().out
     assert pages.main([]) == 0
     assert "`documents`" in (tmp_path / "wire.md").read_text()
+    assert "`utilisation`" in (tmp_path / "sizing.md").read_text()
     assert pages.main(["--check"]) == 0
 
 

@@ -49,7 +49,10 @@ def test_a_figure_of_ones_own_is_used_and_shown(run: Run) -> None:
         (("--set", "utilisation=-1"), "give more than 0"),
         (("--embed-card", "T4"), "no card is called 'T4'"),
         (("--dimensions", "100"), "name the nearest of all-MiniLM-L6-v2 (384)"),
-        (("--generate-model", "Llama-3.1-70B-Instruct", "--generate-card", "L4"), "choose a larger card"),
+        (
+            ("--generate-model", "Llama-3.1-70B-Instruct", "--generate-card", "L4", "--set", "weight_bytes=4"),
+            "choose a larger card",
+        ),
     ],
 )
 def test_what_cannot_be_is_a_wrong_argument_with_the_remedy(run: Run, wrong: tuple[str, ...], said: str) -> None:

@@ -13,6 +13,7 @@ from streams.settings import Settings
 from streams.sizing.figures import Figures
 from streams.sizing.kafka import READ_BY
 from streams.sizing.load import Load
+from streams.sizing.models import QUERY_NODES
 from streams.sizing.pools import Hardware
 from streams.sizing.size import Sizing, size
 from streams.topics import TOPICS
@@ -116,8 +117,9 @@ def test_a_billion_chunks_do_not_fit_hnsw_and_the_answer_says_what_does() -> Non
     assert found.index.kind == "DISKANN"
     assert found.index.node_disk_bytes > 4e12
     [hnsw] = [warning for warning in found.warnings if warning.startswith("HNSW would need")]
-    assert "6,080 GiB, 127 query nodes" in hnsw
+    assert "6,109 GiB, 113 x r7i.2xlarge" in hnsw
     assert "DISKANN" in hnsw
+    assert any("r7i.2xlarge has no NVMe disk" in warning for warning in found.warnings)
     assert any("mmap" in warning for warning in found.warnings)
 
 
@@ -125,7 +127,7 @@ def test_the_layout_is_the_one_that_index_plan_shows() -> None:
     found = sized(memory := replace(USUAL, chunks=100 * M))
     writers = next(stage.replicas for stage in found.stages if stage.stage == "upsert")
     lines = [line for line in found.index.arithmetic if line.startswith(("vectors", "shards", "partitions"))]
-    planned = layout(Expected(rows=memory.chunks, writers=writers, memory_gib=700), memory.dimensions)
+    planned = layout(Expected(rows=memory.chunks, writers=writers, memory_gib=800), memory.dimensions)
     assert (found.index.kind, found.index.shards, found.index.partitions) == (
         planned.index[0],
         planned.shards,
@@ -136,9 +138,16 @@ def test_the_layout_is_the_one_that_index_plan_shows() -> None:
 
 def test_query_nodes_hold_what_they_are_given() -> None:
     figures, index = Figures(), sized(replace(USUAL, chunks=300 * M)).index
-    room = index.nodes_per_copy * figures.query_node_memory_gib * 2**30 * figures.query_node_share
+    room = index.nodes_per_copy * QUERY_NODES[index.node].memory_gib * 2**30 * figures.query_node_memory_share
     assert index.memory_bytes <= room
     assert index.copies == 2
+
+
+def test_query_nodes_have_the_disks_that_diskann_needs() -> None:
+    disks = Hardware(query_node="r6id.2xlarge")
+    index = sized(Load(chunks=300 * M, documents_s=1, queries_s=1, tenants=100, dimensions=1_024), disks).index
+    assert index.kind == "DISKANN"
+    assert 0 < index.node_disk_bytes < index.nodes_per_copy * QUERY_NODES["r6id.2xlarge"].nvme_bytes
 
 
 def test_a_search_of_one_tenant_among_many_reads_less() -> None:
@@ -171,7 +180,7 @@ def test_a_model_that_needs_several_cards_gets_them_in_one_machine() -> None:
     assert generate.cards_per_server in {4, 8}
     assert generate.weight_bytes + generate.cache_bytes < generate.memory_bytes
     with pytest.raises(ValueError, match="choose a larger card"):
-        sized(hardware=Hardware(generate_model="Llama-3.1-70B-Instruct", generate_card="L4"))
+        sized(hardware=Hardware(generate_model="Llama-3.1-70B-Instruct", generate_card="L4"), weight_bytes=4)
 
 
 def test_a_figure_of_ones_own_counts() -> None:
@@ -204,6 +213,8 @@ def test_an_unknown_figure_model_or_card_is_refused_with_those_that_there_are() 
         Figures().replaced({"no_such": 1})
     with pytest.raises(ValueError, match="there are L4, A10G, A100, H100"):
         sized(hardware=Hardware(embed_card="T4"))
+    with pytest.raises(ValueError, match=r"no query node is called 'big'; there are r7i\.2xlarge"):
+        sized(hardware=Hardware(query_node="big"))
     with pytest.raises(ValueError, match="there are bge-reranker-base"):
         sized(hardware=Hardware(rerank_model="none"))
     with pytest.raises(ValueError, match=r"500 dimensions .* all-MiniLM-L6-v2 \(384\)"):
