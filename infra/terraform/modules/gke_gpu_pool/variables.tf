@@ -1,0 +1,100 @@
+variable "cluster_name" {
+  description = "The GKE cluster that the nodes join."
+  type        = string
+}
+
+variable "location" {
+  description = "The cluster's region or zone."
+  type        = string
+}
+
+variable "zones" {
+  description = "Where the nodes stand: all zones that have the GPU, for GPUs are scarce."
+  type        = list(string)
+
+  validation {
+    condition     = length(var.zones) > 0
+    error_message = "Name a zone at least."
+  }
+}
+
+variable "kubernetes_version" {
+  description = "The nodes' Kubernetes version: the cluster's."
+  type        = string
+}
+
+variable "name" {
+  description = "The node pool's name; a pool may have several, such as embed and embed-spot."
+  type        = string
+}
+
+variable "pool" {
+  description = "Which of the model servers run here: embed, rerank or generate."
+  type        = string
+}
+
+variable "node_service_account" {
+  description = "The service account of the nodes, with roles/container.defaultNodeServiceAccount and no more."
+  type        = string
+}
+
+variable "instance_types" {
+  description = "The machine type, one alone: of g2 (L4), a2 (A100) or a3 (H100)."
+  type        = list(string)
+
+  validation {
+    condition     = length(var.instance_types) == 1
+    error_message = "A node pool of GKE has one machine type."
+  }
+  validation {
+    condition     = length(setsubtract(var.instance_types, keys(jsondecode(file("${path.module}/machines.json"))))) == 0
+    error_message = "The machine type is not in this module's machines.json: add what it has, or choose one that is."
+  }
+}
+
+variable "capacity" {
+  description = "How nodes are bought: on-demand, or spot (taken away at 30 seconds' notice)."
+  type        = string
+  default     = "on-demand"
+
+  validation {
+    condition     = contains(["on-demand", "spot"], var.capacity)
+    error_message = "Capacity is on-demand or spot."
+  }
+}
+
+variable "nodes" {
+  description = "How many nodes there are at least (zero: the pods' own minimum decides), at the start and at most, in all zones."
+  type = object({
+    min     = optional(number, 0)
+    initial = optional(number, 0)
+    max     = number
+  })
+
+  validation {
+    condition     = 0 <= var.nodes.min && var.nodes.min <= var.nodes.initial && var.nodes.initial <= var.nodes.max && var.nodes.max >= 1
+    error_message = "Counts must hold 0 <= min <= initial <= max, and max at least 1."
+  }
+}
+
+variable "disk_gib" {
+  description = "Each node's disk, in GiB: images of 10 to 20 GiB each, and the models that pods keep."
+  type        = number
+  default     = 200
+}
+
+variable "sharing" {
+  description = "How pods share one GPU: none, time-slicing (any GPU) or mig (A100 and H100), and among how many."
+  type = object({
+    mode = optional(string, "none")
+    pods = optional(number, 1)
+  })
+  default = {}
+
+  validation {
+    condition = var.sharing.mode != "mig" || try(contains(
+      keys(jsondecode(file("${path.module}/machines.json"))[var.instance_types[0]].mig), tostring(var.sharing.pods)
+    ), false)
+    error_message = "This GPU cannot be parted so: see mig in machines.json; an L4 has none."
+  }
+}
