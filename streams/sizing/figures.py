@@ -84,6 +84,11 @@ class Figures:
         5, "a proxy, a coordinator, a data and a streaming node for each replica (infra/k8s/base/milvus)"
     )
     milvus_other_memory_gib: float = _figure(24, "the same")
+    platform_cores: float = _figure(
+        4, "Kafka's controllers, etcd, operators, the collector, as infra/k8s asks for them"
+    )
+    platform_memory_gib: float = _figure(16, "the same")
+    machine_share: float = _figure(0.85, "assumed: the rest is the system's, and what no pod fits into")
 
     compute_share: float = _figure(
         0.33,

@@ -113,6 +113,9 @@ class Machine:
     nvme_bytes: float = 0.0
 
 
+GENERAL_NODE, GENERAL = "m7i.2xlarge", Machine(8, 32)
+BROKER_NODE = "m7i.xlarge"
+"""One broker each; both as in infra/terraform/envs/prod."""
 QUERY_NODES: Mapping[str, Machine] = {
     "r7i.2xlarge": Machine(8, 64),
     "r7i.4xlarge": Machine(16, 128),

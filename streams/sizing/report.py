@@ -38,7 +38,8 @@ def explained(sizing: Sizing) -> Iterator[str]:
             f"{pool.machines} x {pool.machine}"
         )
         yield from pool.arithmetic
-    yield ""
+    general = sizing.general
+    yield from ("", f"general: {general.machines} x {general.machine}", *general.arithmetic, "")
     what = "generated" if sizing.load.generative else "extracted"
     yield f"a question has its {what} answer after {sizing.latency_s:.2f} s under this load"
     yield from (f"WARNING      {warning}" for warning in sizing.warnings)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from streams.sizing.decoder import generate_pool
 from streams.sizing.encoders import embed_pool, rerank_pool
 from streams.sizing.figures import Figures
+from streams.sizing.general import GeneralSize, general_size
 from streams.sizing.index import IndexSize, index_size
 from streams.sizing.kafka import KafkaSize, kafka_size
 from streams.sizing.load import Load
@@ -22,6 +23,7 @@ class Sizing:
     kafka: KafkaSize
     index: IndexSize
     pools: tuple[PoolSize, ...]
+    general: GeneralSize
     latency_s: float
     """Of a generated answer under load; of an extracted one where none is generated."""
 
@@ -56,5 +58,6 @@ def size(load: Load, figures: Figures, hardware: Hardware) -> Sizing:
         kafka=kafka_size(load, figures, stages),
         index=index,
         pools=(embed, rerank, generate),
+        general=general_size(load, figures, stages),
         latency_s=spent_s + generation_s,
     )

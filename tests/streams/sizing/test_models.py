@@ -1,10 +1,14 @@
 """A model's shape gives the sizes that its publisher names."""
 
+import json
+from pathlib import Path
+
 import pytest
 
-from streams.sizing.models import EMBEDDERS, GENERATORS, RERANKERS
+from streams.sizing.models import CARDS, EMBEDDERS, GENERATORS, RERANKERS
 
 M = 1e6
+KNOWN_MACHINES = Path(__file__).parents[3] / "infra" / "terraform" / "modules" / "gpu_pool" / "instances.json"
 
 
 @pytest.mark.parametrize(
@@ -34,3 +38,13 @@ def test_every_known_model_is_checked_against_what_is_published() -> None:
 def test_the_cache_counts_only_heads_of_its_own() -> None:
     assert GENERATORS["Llama-3.1-8B-Instruct"].cache_bytes_per_token(2) == 131_072
     assert GENERATORS["Qwen2.5-7B-Instruct"].cache_bytes_per_token(2) == 57_344
+
+
+@pytest.mark.skipif(not KNOWN_MACHINES.exists(), reason="an installed wheel has no infra")
+def test_machines_with_cards_are_those_that_terraform_can_make() -> None:
+    known = json.loads(KNOWN_MACHINES.read_text())
+    for name, card in CARDS.items():
+        for machine, cards in card.machines.items():
+            assert (known[machine]["gpu"], known[machine]["gpus"]) == (name, cards)
+            assert known[machine]["gpu_memory_gib"] == card.memory_bytes / 1e9
+        assert list(card.machines.values()) == sorted(card.machines.values())

@@ -13,7 +13,7 @@ from streams.settings import Settings
 from streams.sizing.figures import Figures
 from streams.sizing.kafka import READ_BY
 from streams.sizing.load import Load
-from streams.sizing.models import QUERY_NODES
+from streams.sizing.models import GENERAL, QUERY_NODES
 from streams.sizing.pools import Hardware
 from streams.sizing.size import Sizing, size
 from streams.topics import TOPICS
@@ -34,6 +34,7 @@ def counts(sizing: Sizing) -> dict[str, float]:
         **{pool.pool + " cards": pool.cards for pool in sizing.pools},
         **{pool.pool + " machines": pool.machines for pool in sizing.pools},
         "brokers": sizing.kafka.brokers,
+        "machines": sizing.general.machines,
         "stored": sizing.kafka.stored_bytes,
         "query nodes": sizing.index.nodes,
         "objects": sizing.index.object_bytes,
@@ -134,6 +135,13 @@ def test_the_layout_is_the_one_that_index_plan_shows() -> None:
         planned.partitions,
     )
     assert set(lines) <= set(planned.arithmetic)
+
+
+def test_the_general_machines_hold_the_workers() -> None:
+    found, figures = sized(replace(USUAL, queries_s=500, documents_s=500)), Figures()
+    cores = sum(stage.replicas * stage.cores for stage in found.stages)
+    assert cores < found.general.cores <= found.general.machines * GENERAL.cores * figures.machine_share
+    assert found.general.memory_gib <= found.general.machines * GENERAL.memory_gib * figures.machine_share
 
 
 def test_query_nodes_hold_what_they_are_given() -> None:
