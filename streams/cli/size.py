@@ -26,9 +26,11 @@ def size(
     ] = 5.0,
     replicas: Annotated[int, typer.Option(min=1, help="Of everything; one fewer still bears the load.")] = 2,
     tenants: Annotated[int, typer.Option(min=1, help="Of similar size; a search reads one tenant's partition.")] = 1,
-    embed_model: Annotated[str, typer.Option(help="Default: the smallest known of these dimensions.")] = "",
-    rerank_model: Annotated[str, typer.Option(help="A cross-encoder.")] = "bge-reranker-base",
-    generate_model: Annotated[str, typer.Option(help="A language model.")] = "Qwen2.5-7B-Instruct",
+    embed_model: Annotated[
+        str, typer.Option(help="Or its config.json; default: the smallest known of these dimensions.")
+    ] = "",
+    rerank_model: Annotated[str, typer.Option(help="A cross-encoder, or its config.json.")] = "bge-reranker-base",
+    generate_model: Annotated[str, typer.Option(help="Or its config.json.")] = "Qwen2.5-7B-Instruct",
     embed_card: Annotated[str, typer.Option(help="L4, A10G, A100 or H100.")] = "L4",
     rerank_card: Annotated[str, typer.Option(help="The same.")] = "L4",
     generate_card: Annotated[str, typer.Option(help="The same.")] = "H100",

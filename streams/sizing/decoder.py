@@ -6,16 +6,14 @@ from math import ceil
 from streams.sizing.figures import Figures
 from streams.sizing.load import Load
 from streams.sizing.models import CARDS, GENERATORS, Card, Model
-from streams.sizing.pools import Hardware, PoolSize, known, spread
+from streams.sizing.pools import Hardware, PoolSize, known, shape, spread
 from streams.sizing.stages import spared
 
 
 def generate_pool(load: Load, figures: Figures, hardware: Hardware, *, spent_s: float) -> PoolSize:
     """Answers within the target, of which `spent_s` is gone before the model is asked."""
-    model, card = (
-        known(hardware.generate_model, GENERATORS, "language model"),
-        known(hardware.generate_card, CARDS, "card"),
-    )
+    model = shape(hardware.generate_model, GENERATORS, "language model")
+    card = known(hardware.generate_card, CARDS, "card")
     answers_s, room_s = load.queries_s * load.generative, load.target_latency_s - spent_s
     decoder = _fitting(model, card, load, figures, room_s)
     batch = decoder.batch(room_s)

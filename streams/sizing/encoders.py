@@ -5,7 +5,7 @@ from math import ceil
 from streams.sizing.figures import Figures
 from streams.sizing.load import Load
 from streams.sizing.models import CARDS, EMBEDDERS, RERANKERS, Model
-from streams.sizing.pools import Hardware, PoolSize, known, spread
+from streams.sizing.pools import Hardware, PoolSize, known, shape, spread
 from streams.sizing.stages import spared
 
 
@@ -23,7 +23,7 @@ def embed_pool(load: Load, figures: Figures, hardware: Hardware) -> PoolSize:
         figures,
         pool="embed",
         name=name,
-        model=known(name, EMBEDDERS, "embedding model"),
+        model=shape(name, EMBEDDERS, "embedding model"),
         card_name=hardware.embed_card,
         tokens_s=tokens_s,
         text_tokens=passage,
@@ -42,7 +42,7 @@ def rerank_pool(load: Load, figures: Figures, hardware: Hardware) -> PoolSize:
         figures,
         pool="rerank",
         name=hardware.rerank_model,
-        model=known(hardware.rerank_model, RERANKERS, "reranking model"),
+        model=shape(hardware.rerank_model, RERANKERS, "reranking model"),
         card_name=hardware.rerank_card,
         tokens_s=tokens_s,
         text_tokens=pair,

@@ -1,7 +1,10 @@
 """Models by their shape, cards by their datasheet, machines by their vendor's page."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,15 +23,17 @@ class Model:
     """Whether the feed-forward has a third matrix."""
     tied: bool = True
     """Whether the words that go in and those that come out share a matrix."""
+    width: int = 0
+    """Of a head; 0: the heads share `hidden` evenly."""
 
     @property
     def head_width(self) -> int:
-        return self.hidden // self.heads
+        return self.width or self.hidden // self.heads
 
     @property
     def layer_parameters(self) -> int:
         """Of all layers: what every token is multiplied with. Biases and norms, under 1 %, are left out."""
-        attention = 2 * self.hidden * self.hidden + 2 * self.hidden * self.kv_heads * self.head_width
+        attention = 2 * self.hidden * (self.heads + self.kv_heads) * self.head_width
         return self.layers * (attention + (3 if self.gated else 2) * self.hidden * self.feed_forward)
 
     @property
@@ -38,11 +43,37 @@ class Model:
 
     def flops_per_token(self, tokens: float) -> float:
         """Of one token in a text of so many: two for each parameter, and its attention to the others."""
-        return 2 * self.layer_parameters + 4 * self.layers * tokens * self.hidden
+        return 2 * self.layer_parameters + 4 * self.layers * tokens * self.heads * self.head_width
 
     def cache_bytes_per_token(self, value_bytes: float) -> float:
         """A key and a value for each layer and head that has its own."""
         return 2 * self.layers * self.kv_heads * self.head_width * value_bytes
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """By a model's config.json. Raises ValueError where it is none, or one of a kind that is not known here."""
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+            if experts := [name for name in config if "experts" in name]:
+                raise ValueError(f"{path}: {experts[0]!r}: a mixture of experts is not sized here")
+            encoder = "bert" in config["model_type"]
+            heads = int(config["num_attention_heads"])
+            return cls(
+                layers=int(config["num_hidden_layers"]),
+                hidden=int(config["hidden_size"]),
+                feed_forward=int(config["intermediate_size"]),
+                heads=heads,
+                kv_heads=int(config.get("num_key_value_heads") or heads),
+                vocabulary=int(config["vocab_size"]),
+                positions=int(config["max_position_embeddings"]) if encoder else 0,
+                gated=not encoder,
+                tied=bool(config.get("tie_word_embeddings", encoder)),
+                width=int(config.get("head_dim") or 0),
+            )
+        except OSError as error:
+            raise ValueError(f"{path}: {error.strerror}: give a model's config.json") from error
+        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path} is not the config.json of a transformer: {error}") from error
 
 
 def _bert(layers: int, hidden: int, *, vocabulary: int = 30_522, positions: int = 512) -> Model:

@@ -3,16 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
+from pathlib import Path
 from typing import TypeVar
 
-from streams.sizing.models import EMBEDDERS, Card
+from streams.sizing.models import EMBEDDERS, Card, Model
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
-    """Which model runs on which card, by their names in streams/sizing/models.py."""
+    """Which model runs on which card, by their names in streams/sizing/models.py; a model also by its config.json."""
 
     embed_model: str = ""
     """Empty: the smallest whose vectors are as wide as the load's."""
@@ -56,6 +57,11 @@ class PoolSize:
     @property
     def cards(self) -> int:
         return self.servers * self.cards_per_server
+
+
+def shape(name: str, among: Mapping[str, Model], kind: str) -> Model:
+    """Of a model that is known here, or whose config.json is named."""
+    return Model.read(Path(name)) if name.endswith(".json") else known(name, among, f"{kind} (nor a config.json)")
 
 
 def spread(card: Card, servers: int, cards: int, replicas: int) -> tuple[str, int]:
