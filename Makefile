@@ -7,7 +7,7 @@ MAKEFLAGS += --no-builtin-rules
 VENV := .venv
 BIN := $(VENV)/bin
 LOCKED := requirements/dev.lock requirements/models.lock requirements/bootstrap.lock requirements/build.lock
-CODE := schemas processors streams tests benchmarks
+CODE := schemas processors streams tests benchmarks infra
 # Optional real servers, and the real Compose that checks docker-compose.yml; see requirements/servers.sh
 SERVERS := milvus triton compose
 # Of each scenario; a run that failed is repeated by its seed alone, as it says: make chaos SEEDS=1 FIRST=7 WHAT=...
@@ -76,6 +76,7 @@ format: install ## rewrite the code in the project's style
 docs: install ## make anew what docs/ and schemas/contracts/ take from the code
 	@$(BIN)/headwater schemas export
 	@$(BIN)/python -m streams.pages
+	@$(BIN)/python -m infra.autoscaling.simulate
 
 wheel: install ## build the wheel into dist/
 	@rm -rf dist

@@ -22,9 +22,9 @@ def _rerank_questions_s() -> float:
 
 
 def _answer_s(together: int) -> float:
-    """Of 128 tokens by Qwen2.5-7B on an A100 that writes so many answers at a time: weights and caches are read once
+    """Of 128 tokens by Qwen2.5-7B on an H100 that writes so many answers at a time: weights and caches are read once
     per token, and the prompts of the others are computed in between."""
-    model, card = GENERATORS["Qwen2.5-7B-Instruct"], CARDS["A100"]
+    model, card = GENERATORS["Qwen2.5-7B-Instruct"], CARDS["H100"]
     cache = SIZING.cache_value_bytes
     read = model.parameters * SIZING.weight_bytes + together * 600 * model.cache_bytes_per_token(cache)
     decoding_s = 128 * read / (card.bandwidth_bytes_s * SIZING.bandwidth_share)
@@ -65,7 +65,7 @@ class Assumed:
     generations: float = _given(SIZING.generations_per_worker, "the setting `max_generations`")
     vllm_sequences: float = _given(32, "`--max-num-seqs` in infra/k8s/base/vllm")
     answer_s: float = _given(
-        round(_answer_s(32)), "`headwater size`: 128 tokens of Qwen2.5-7B on an A100, 32 answers at a time"
+        round(_answer_s(32)), "`headwater size`: 128 tokens of Qwen2.5-7B on an H100, 32 answers at a time"
     )
     waiting_questions: float = _given(256 + 64, "the settings `max_waiting` and `window_events`, per worker")
     deadline_s: float = _given(60, "of a question that names none (streams/client.py)")
@@ -94,6 +94,6 @@ POOLS: Mapping[str, tuple[str, int]] = {
     "tei-embed-bulk": ("embed", 1),
     "tei-embed": ("embed", 1),
     "tei-rerank": ("rerank", 1),
-    "vllm": ("generate", 8),
+    "vllm": ("generate", 1),
 }
-"""The node pool of each model server, and how many cards a node of it has: g6.xlarge, g6.xlarge, p4d.24xlarge."""
+"""The node pool of each model server, and how many cards its nodes have (infra/terraform/envs/prod)."""

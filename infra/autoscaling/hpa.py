@@ -26,10 +26,11 @@ class Autoscaler:
 
     def step(self, now_s: int, replicas: int, read: Sequence[float | None]) -> int:
         """The replicas that are to be, called each second. `read`: a number per trigger; None: it cannot be read."""
+        known = replicas  # of one that has just begun the HPA learns at its next look
         if now_s % self.scaled.polling_s == 0:
             self._count_failures(read)
             replicas = self._operator(now_s, replicas, read)
-        if replicas and now_s % SYNC_S == 0:
+        if known and replicas and now_s % SYNC_S == 0:
             replicas = self._hpa(now_s, replicas, read)
         return replicas
 
@@ -44,9 +45,8 @@ class Autoscaler:
             self._active_s = now_s
             return replicas or max(1, scaled.least)
         if None in read:
-            # Zero replicas have no HPA that a fallback could be told to.
-            gone = max(self._failures) > scaled.fallback.failures
-            return max(replicas, scaled.fallback.replicas) if gone else replicas
+            # At zero it stays there: KEDA 2.17 knows no fallback without an HPA (github.com/kedacore/keda/issues/7239).
+            return max(replicas, scaled.least)
         if scaled.least == 0 and now_s - self._active_s > scaled.cooldown_s:
             return 0
         return max(replicas, scaled.least)

@@ -74,11 +74,11 @@ def _burst_questions(now_s: int) -> float:
     return 2 + 48 * (risen - fallen)
 
 
-BURST = Scenario("burst", 3, _burst_documents, _burst_questions, 0.4)
+BURST = Scenario("burst", 2, _burst_documents, _burst_questions, 0.9)
 BLIND = Scenario(
-    "blind burst", 3, _burst_documents, _burst_questions, 0.4, prometheus_away_s=(5 * MINUTE_S, 45 * MINUTE_S)
+    "blind burst", 2, _burst_documents, _burst_questions, 0.9, prometheus_away_s=(5 * MINUTE_S, 45 * MINUTE_S)
 )
-NIGHT = Scenario("quiet night", 8, lambda now_s: 1 / HOUR_S, lambda now_s: 0.05, 0.4)
+NIGHT = Scenario("quiet night", 8, lambda now_s: 1 / HOUR_S, lambda now_s: 0.05, 0.9)
 
 
 def play(

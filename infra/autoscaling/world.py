@@ -112,7 +112,7 @@ class World:
     def _query(self, now_s: int, questions: int, generative: float) -> None:
         retrieve, rerank, generate = (self.stages[name] for name in ("retrieve", "rerank", "generate"))
         assumed, held_s = self.assumed, self.assumed.commit_s + QUICK_S
-        self._answer(now_s)
+        self._end(now_s)
         retrieve.queue.put((now_s, questions))
         for stage in (retrieve, rerank):
             self.outcomes.too_late += stage.queue.expire(now_s - int(assumed.deadline_s))
@@ -127,10 +127,11 @@ class World:
         for born_s, count in generate.work(now_s, inf, held_s + (assumed.answer_s if self.running else 0)):
             generated = sum(self.random.random() < generative for _ in range(count))
             self.outcomes.answers.append((now_s - born_s, count - generated))
-            self._generate(now_s, (born_s, generated))
+            self._accept((born_s, generated), now_s)
+        self._begin(now_s)
         generate.lag += self.waiting.size
 
-    def _generate(self, now_s: int, cohort: Cohort) -> None:
+    def _accept(self, cohort: Cohort, now_s: int) -> None:
         """Into the places of the workers; beyond them questions are refused at once."""
         born_s, count = cohort
         under_way = self.waiting.size + self._running
@@ -139,15 +140,17 @@ class World:
         self.outcomes.refused += count - taken
         self.waiting.put((born_s, taken))
 
-    def _answer(self, now_s: int) -> None:
-        """vLLM ends what it wrote, and begins what waits."""
-        while self.running and self.running[0][0] <= now_s:
-            _, born_s, count = self.running.popleft()
-            self.outcomes.answers.append((now_s - born_s, count))
+    def _begin(self, now_s: int) -> None:
+        """What waits for vLLM, as far as it has room."""
         self.outcomes.too_late += self.waiting.expire(now_s - int(self.assumed.deadline_s))
         room = int(self.pods["vllm"].serving(now_s) * self.assumed.vllm_sequences) - self._running
         for born_s, count in self.waiting.take(room):
             self.running.append((now_s + int(self.assumed.answer_s), born_s, count))
+
+    def _end(self, now_s: int) -> None:
+        while self.running and self.running[0][0] <= now_s:
+            _, born_s, count = self.running.popleft()
+            self.outcomes.answers.append((now_s - born_s, count))
 
     @property
     def _running(self) -> int:
