@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from processors.errors import Poison
+from streams.runtime.errors import NotAllowed
 from streams.runtime.records import Outgoing
 
 log = logging.getLogger("headwater.producer")
@@ -175,5 +176,7 @@ def _settle(delivery: asyncio.Future[None], error: KafkaError | None, record: Ou
     elif error.code() in UNKNOWN:
         where = f"topic {record.topic!r} partition {record.partition}"
         delivery.set_exception(Poison("unknown-partition", f"{where} does not exist"))
+    elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        delivery.set_exception(NotAllowed(f"{record.topic!r} is not ours to write: {error.str()}"))
     else:
         delivery.set_exception(ConnectionError(f"{record.topic!r} was not written: {error.str()}"))

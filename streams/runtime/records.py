@@ -45,8 +45,8 @@ class Broker(Protocol):
         """Queue a record, in order per partition; what comes back is done when the broker has acknowledged it.
 
         Waits only while the queue is full. The acknowledgement raises Poison `record-too-large` where the broker
-        never takes it and Poison `unknown-partition` where topic or partition do not exist; ConnectionError where
-        the broker cannot be reached for longer than the producer keeps trying.
+        never takes it and Poison `unknown-partition` where topic or partition do not exist; NotAllowed where it takes
+        none of ours; ConnectionError where it cannot be reached for longer than the producer keeps trying.
         """
         ...
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from processors.errors import Poison, Transient
 from schemas import AnswerDelta, ChunksEmbedded, Event
 from streams.runtime.clock import Clock
-from streams.runtime.errors import Fatal
+from streams.runtime.errors import Fatal, NotAllowed
 from streams.runtime.interrupts import Guard, Interrupts, query_of
 from streams.runtime.outbox import Journey, Outbox
 from streams.runtime.retry import Retry
@@ -80,6 +80,10 @@ async def settle(delivery: Awaitable[None], sink: Topic[Event]) -> None:
     """Wait for the broker's word on something sent to `sink`. Raises Poison, and Fatal where the sink is at fault."""
     try:
         await delivery
+    except NotAllowed as error:
+        if sink.replies:  # whoever asks chooses the topic
+            raise Poison("reply-unreachable", str(error)) from error
+        raise Fatal("not-allowed", f"{error}; give our user of Kafka the right to") from error
     except ConnectionError as error:
         raise Fatal("broker-lost", str(error)) from error
     except Poison as error:
