@@ -9,7 +9,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
+from contextlib import chdir, redirect_stdout
 from pathlib import Path
 
 import orjson
@@ -97,7 +97,7 @@ def _printed(command: str) -> str:
     _, word, *arguments = shlex.split(command)
     entry = COMMANDS[word]
     assert isinstance(entry, Lazy)
-    with redirect_stdout(io.StringIO()) as printed:
+    with chdir(DOCS.parent), redirect_stdout(io.StringIO()) as printed:
         loaded(word, entry).main(arguments, standalone_mode=False)
     return f"```console\n$ {command}\n{printed.getvalue()}```\n"
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -39,12 +40,17 @@ def size(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A figure of your own; docs/sizing.md lists them."),
     ] = None,
+    prices: Annotated[
+        Path | None, typer.Option(help="What things cost, as infra/terraform/prices.json; none: no cost is computed.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, with every figure and its source.")] = False,
 ) -> None:
-    """Compute what a load needs: partitions, replicas, Milvus, GPUs and Kafka."""
+    """Compute what a load needs: partitions, replicas, Milvus, GPUs and Kafka, and what that costs."""
+    from streams.sizing.cost import bill
     from streams.sizing.figures import Figures
     from streams.sizing.load import Load
     from streams.sizing.pools import Hardware
+    from streams.sizing.prices import Prices
     from streams.sizing.report import explained, record
     from streams.sizing.size import size as sized
 
@@ -72,12 +78,13 @@ def size(
         )
         assumed = Figures().replaced(_numbers(figures or []))
         sizing = sized(load, assumed, hardware)
+        billed = bill(sizing, assumed, Prices.read(prices)) if prices else None
     except ValueError as error:
         raise CommandError(str(error), USAGE) from error
     if as_json:
-        typer.echo(json.dumps(record(sizing, assumed), indent=2))
+        typer.echo(json.dumps(record(sizing, assumed, billed), indent=2))
     else:
-        typer.echo("\n".join(explained(sizing)))
+        typer.echo("\n".join(explained(sizing, billed)))
 
 
 def _numbers(given: Sequence[str]) -> dict[str, float]:

@@ -63,6 +63,7 @@ class Figures:
     chunk_worker_memory_gib: float = _figure(4, "a reading process may map 3 GiB (ADR 5)")
 
     replication: float = _figure(3, "Kafka's own advice: one broker may fail while another is restarted")
+    zones: float = _figure(3, "infra/terraform/envs: what Kafka sends between them is paid")
     header_bytes: float = _figure(400, "CloudEvents and trace headers of a record, and its place in the log")
     compression: float = _figure(1, "not counted on: lz4 takes English text to 0.7, and vectors to 1")
     partition_bytes_s: float = _figure(10e6, "Confluent's advice on partitions: tens of MB/s each, taken low")

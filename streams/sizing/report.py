@@ -4,20 +4,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from processors.index_plan import GIB
+from streams.sizing.cost import Bill
 from streams.sizing.figures import Figures
 from streams.sizing.size import Sizing
 
 
-def record(sizing: Sizing, figures: Figures) -> dict[str, object]:
+def record(sizing: Sizing, figures: Figures, billed: Bill | None) -> dict[str, object]:
     """Everything, with every figure and where it comes from; JSON knows all of its types."""
     assumed = {figure.name: {"value": figure.value, "source": figure.source} for figure in figures}
-    derived = {"warnings": list(sizing.warnings)}
+    cost = billed and asdict(billed) | {"month": billed.month}
+    derived = {"warnings": list(sizing.warnings), "cost": cost}
     pools = [asdict(pool) | {"cards": pool.cards} for pool in sizing.pools]
     index = asdict(sizing.index) | {"nodes": sizing.index.nodes, "memory_bytes": sizing.index.memory_bytes}
     return asdict(sizing) | {"pools": pools, "index": index} | derived | {"figures": assumed}
 
 
-def explained(sizing: Sizing) -> Iterator[str]:
+def explained(sizing: Sizing, billed: Bill | None) -> Iterator[str]:
     """Line by line, with the arithmetic."""
     yield from _stages(sizing)
     yield from ("", *_topics(sizing), *sizing.kafka.arithmetic)
@@ -42,6 +44,7 @@ def explained(sizing: Sizing) -> Iterator[str]:
     yield from ("", f"general: {general.machines} x {general.machine}", *general.arithmetic, "")
     what = "generated" if sizing.load.generative else "extracted"
     yield f"a question has its {what} answer after {sizing.latency_s:.2f} s under this load"
+    yield from ("", *_cost(billed))
     yield from (f"WARNING      {warning}" for warning in sizing.warnings)
 
 
@@ -63,6 +66,22 @@ def _topics(sizing: Sizing) -> Iterator[str]:
         stored = f"{topic.stored_bytes / 1e9:,.1f}"
         rows.append((topic.topic, f"{topic.records_s:,.4g}", rate, kept, stored, str(topic.partitions)))
     yield from columns(rows)
+
+
+def _cost(billed: Bill | None) -> Iterator[str]:
+    if billed is None:
+        yield "cost: not computed, give --prices FILE (infra/terraform/prices.json)"
+        return
+    head = ("a month", "number", "of", f"{billed.currency} each", billed.currency)
+    rows = [
+        (line.item, f"{line.number:,.0f}", line.unit, f"{line.price:,.2f}", f"{line.month:,.0f}")
+        for line in billed.lines
+    ]
+    yield from columns([head, *rows])
+    yield (
+        f"in all       {billed.month:,.0f} {billed.currency} a month: on demand in {billed.region}, list prices "
+        f"known at {billed.known_at}"
+    )
 
 
 def columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

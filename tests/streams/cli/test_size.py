@@ -1,11 +1,22 @@
 """`headwater size` as a user calls it."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from tests.streams.cli.conftest import Run
 
+OWN_PRICES = {
+    "known_at": "2026-01-01",
+    "region": "here",
+    "currency": "EUR",
+    "hours_per_month": 730,
+    "instance_hour": dict.fromkeys(("m7i.2xlarge", "m7i.xlarge", "r7i.2xlarge", "g6.xlarge"), 1),
+    "eks_cluster_hour": {"1.34": 0.1},
+    "ebs_gp3_gib_month": 0.1,
+    "by_use": {"a GiB of objects in S3, a month": 0.02, "a GiB between zones, both ends": 0.02},
+}
 USUAL = ("size", "--chunks", "1000000", "--documents-per-s", "1", "--queries-per-s", "5")
 
 
@@ -31,6 +42,7 @@ def test_a_program_gets_the_answer_its_warnings_and_the_source_of_every_figure(r
     assert answer["index"]["kind"] == "HNSW"
     assert answer["index"]["nodes"] == 2
     assert answer["warnings"] == []
+    assert answer["cost"] is None
     assert all(figure["value"] > 0 and figure["source"] for figure in answer["figures"].values())
 
 
@@ -38,6 +50,19 @@ def test_a_figure_of_ones_own_is_used_and_shown(run: Run) -> None:
     answer = json.loads(run(*USUAL, "--set", "chunk_worker_chunks_s=5", "--json").output)
     assert answer["figures"]["chunk_worker_chunks_s"]["value"] == 5
     assert answer["stages"][0]["replicas"] == 9  # 25 / (5 x 0.7) = 8, and one to spare
+
+
+def test_without_prices_the_command_says_so_and_with_them_it_adds_up(run: Run, tmp_path: Path) -> None:
+    assert "cost: not computed, give --prices FILE" in run(*USUAL).output
+    file = tmp_path / "prices.json"
+    file.write_text(json.dumps(OWN_PRICES))
+    cost = json.loads(run(*USUAL, "--prices", str(file), "--json").output)["cost"]
+    assert cost["currency"] == "EUR"
+    assert cost["month"] == pytest.approx(sum(line["number"] * line["price"] for line in cost["lines"]))
+    assert f"in all       {cost['month']:,.0f} EUR a month" in run(*USUAL, "--prices", str(file)).output
+    refused = run(*USUAL, "--prices", str(tmp_path / "missing.json"))
+    assert refused.exit_code == 2
+    assert "missing.json" in refused.output
 
 
 @pytest.mark.parametrize(
