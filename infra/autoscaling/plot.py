@@ -6,7 +6,7 @@ from html import escape
 from infra.autoscaling.scaled import ScaledObject
 from infra.autoscaling.scenarios import HOUR_S, MINUTE_S, Run
 
-WIDTH, LEFT, GAP, RIGHT, TOP, ROW, BAR, FOOT = 1_000, 150, 28, 24, 86, 46, 32, 44
+WIDTH, LEFT, GAP, RIGHT, TOP, ROW, BAR, FOOT = 1_000, 150, 52, 24, 86, 46, 32, 44
 """Pixels: the drawing, what the names take, what is between two runs, right of them and above; a row and its panel."""
 TITLE = "Replicas over time: asked for (pale) and serving (dark)"
 STYLE = """

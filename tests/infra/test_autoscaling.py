@@ -72,6 +72,16 @@ def test_group_that_loses_members_in_quick_succession_is_refused(tmp_path: Path)
     assert wrong == ["chunk: takes away more than one member a minute, so that one rebalance runs into the next"]
 
 
+def test_scale_down_after_every_pause_is_refused(tmp_path: Path) -> None:
+    wrong = changed(tmp_path, "ingest.yaml", "stabilizationWindowSeconds: 300", "stabilizationWindowSeconds: 30")
+    assert wrong == ["chunk: a scale-down after 30 s follows every pause; give a minute or more"]
+
+
+def test_more_replicas_at_least_than_at_most_are_refused(tmp_path: Path) -> None:
+    wrong = changed(tmp_path, "query.yaml", "minReplicaCount: 2", "minReplicaCount: 9")
+    assert wrong == ["retrieve: minReplicaCount 9 is over maxReplicaCount 8"]
+
+
 def test_field_that_the_simulation_does_not_know_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="idleReplicaCount"):
         changed(tmp_path, "ingest.yaml", "minReplicaCount: 0", "idleReplicaCount: 0\n  minReplicaCount: 1")
