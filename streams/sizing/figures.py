@@ -66,17 +66,23 @@ class Figures:
     zones: float = _figure(3, "infra/terraform/envs: what Kafka sends between them is paid")
     header_bytes: float = _figure(400, "CloudEvents and trace headers of a record, and its place in the log")
     compression: float = _figure(1, "not counted on: lz4 takes English text to 0.7, and vectors to 1")
-    partition_bytes_s: float = _figure(10e6, "Confluent's advice on partitions: tens of MB/s each, taken low")
+    partition_bytes_s: float = _figure(
+        10e6, "Confluent's advice on the number of partitions: tens of MB/s each, taken low"
+    )
     partition_headroom: float = _figure(2, "replicas may double before partitions must be added, which moves keys")
     broker_bytes_s: float = _figure(100e6, "a gp3 volume writes 125 MiB/s (AWS), four fifths of it")
-    broker_disk_bytes: float = _figure(4e12, "what a broker copies within hours when it is replaced")
+    broker_disk_bytes: float = _figure(
+        4e12, "formula: a broker that is replaced copies so much in 11 hours at 100 MB/s"
+    )
     broker_disk_share: float = _figure(0.6, "room for a broker's partitions while another is away")
 
     query_node_memory_share: float = _figure(0.85, "Milvus refuses writes beyond it (infra/k8s/base/milvus)")
     query_node_disk_share: float = _figure(0.8, "assumed: room for segments that are loaded before others are released")
     query_nodes_max: float = _figure(16, "for one copy of the index; beyond it a smaller kind of index is taken")
     segment_searches_s: float = _figure(
-        140, f"per core and segment of 1 GiB. {VECTORDBBENCH}: HNSW, 5 M x 1,536, 78 searches/s on 16 cores"
+        140,
+        f"per core and segment of 1 GiB. {VECTORDBBENCH}: HNSW, 5 M x 1,536, 78 searches/s on 16 cores; "
+        "IVF_SQ8 assumed alike",
     )
     disk_segment_searches_s: float = _figure(158, f"the same on DISKANN. {VECTORDBBENCH}: 22 searches/s on 4 cores")
     hybrid_cost: float = _figure(2, "assumed: the words cost as much as the vectors")
@@ -99,7 +105,7 @@ class Figures:
         0.55, "assumed, of a card's bandwidth while decoding; nothing here has measured it"
     )
     memory_share: float = _figure(0.9, "vLLM's --gpu-memory-utilization")
-    activations_bytes: float = _figure(2e9, "beside weights and cache: vLLM's own, for a batch of 8,192 tokens")
+    activations_bytes: float = _figure(2e9, "assumed, beside weights and cache: what vLLM works in")
     weight_bytes: float = _figure(2, "per parameter: bfloat16")
     cache_value_bytes: float = _figure(2, "per value of the cache: bfloat16")
     prompt_tokens: float = _figure(500, "1,600 B of evidence (`evidence_bytes`), a question and the instructions")
