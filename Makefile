@@ -54,8 +54,8 @@ nightly: install ## install vLLM for the CPU (6 GB), then run the generator's te
 
 chaos: install ## break everything, SEEDS=50 times each; writes docs/reliability.md
 	@$(BIN)/python -m streams.local.jars .headwater/jars
-	@$(BIN)/python -m pytest -m chaos --seeds $(SEEDS) --first-seed $(FIRST) $(WHAT)
-	@$(BIN)/python -m tests.chaos.report
+	@failed=0; $(BIN)/python -m pytest -m chaos --seeds $(SEEDS) --first-seed $(FIRST) $(WHAT) || failed=$$?; \
+	  $(BIN)/python -m tests.chaos.report; exit $$failed # what does not hold is what the report is for
 
 bench: install ## measure; writes docs/performance.md
 	@$(BIN)/python -m benchmarks

@@ -56,7 +56,7 @@ class Report:
                 file.write(orjson.dumps(asdict(row), option=orjson.OPT_APPEND_NEWLINE))
         assert outcome.verdict.clean, outcome.story
         assert outcome.faults, f"no fault struck, so this run did not count: {outcome.story}"
-        missed = {name: each for name, each in outcome.figures.items() if each.at_most and each.value > each.at_most}
+        missed = {name: each for name, each in outcome.figures.items() if not each.holds}
         assert not missed or self._path, f"{missed}: {outcome.story}"
 
 
@@ -117,7 +117,7 @@ def _figures(found: Sequence[Row]) -> Iterator[str]:
         for figure in dict.fromkeys(each for row in runs for each in row.outcome.figures):
             measured = [row.outcome.figures[figure] for row in runs if figure in row.outcome.figures]
             values, bound = [each.value for each in measured], measured[-1].at_most
-            holds = "" if bound is None else "yes" if max(values) <= bound else "**no**"
+            holds = "" if bound is None else "yes" if all(each.holds for each in measured) else "**no**"
             unit = measured[-1].unit
             cells = [f"{number}. {name}", engine, figure, f"{statistics.median(values):.3g} {unit}"]
             cells += [f"{max(values):.3g} {unit}", "" if bound is None else f"{bound:g} {unit}", holds]

@@ -1,5 +1,6 @@
 """The report says what was found, and nothing better."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,17 @@ def test_a_broken_promise_fails_the_test_after_it_was_noted(tmp_path: Path) -> N
 def test_a_run_in_which_nothing_struck_does_not_count() -> None:
     with pytest.raises(AssertionError, match="did not count"):
         Report(None).judge(IDLE)
+
+
+@pytest.mark.parametrize("value", [0.1, math.nan])
+def test_a_figure_that_does_not_hold_fails_a_brief_run_and_is_told_by_the_report_of_a_long_one(
+    value: float, tmp_path: Path
+) -> None:
+    missed = replace(GOOD, figures={"empty answers": Figure(value=value, unit="answers", at_most=0)})
+    with pytest.raises(AssertionError, match="empty answers"):
+        Report(None).judge(missed)
+    Report(tmp_path / "results.jsonl").judge(missed)
+    assert "| **no** |" in page([Row(missed, HERE)])
 
 
 def test_of_a_run_that_was_repeated_the_last_one_counts(tmp_path: Path) -> None:
