@@ -48,7 +48,7 @@ class Verdict:
     answered_twice: tuple[str, ...] = ()
     """More than one receipt or final event without a redelivery that explains it."""
     unexpected: tuple[str, ...] = ()
-    """Rejected or put aside without being poison; or poison that was indexed."""
+    """Rejected or put aside without being poison; poison that was indexed; what was finished and never committed."""
 
     @property
     def clean(self) -> bool:

@@ -1,8 +1,11 @@
-"""The observer: notes what the pipelines say in the ledger, and reads what the index shows."""
+"""The observer: notes what the pipelines say in the ledger, and reads what the index shows and what is committed."""
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Literal
+
+from confluent_kafka import Consumer, TopicPartition
 
 from processors.ports import Embedder, Index, Search
 from schemas import (
@@ -21,7 +24,7 @@ from streams.runtime.headers import Incoming
 from streams.runtime.records import Record
 from streams.settings import Settings
 from streams.tail import Tail
-from streams.topics import ANSWERS, RECEIPTS, TOPICS
+from streams.topics import ANSWERS, CANDIDATES, CHUNKS, DOCUMENTS, EVIDENCE, QUERIES, RECEIPTS, TOPICS, VECTORS
 from tests.chaos.checker import Dump, Visible
 from tests.chaos.ledger import Answered, Buried, Ledger, Received
 from tests.chaos.worker import SimplePorts
@@ -36,6 +39,17 @@ OUTCOMES: dict[type[Receipt], Literal["indexed", "unchanged", "erased", "rejecte
     DocumentErased: "erased",
     DocumentRejected: "rejected",
 }
+
+SOURCES = {
+    "chunk": DOCUMENTS,
+    "embed": CHUNKS,
+    "upsert": VECTORS,
+    "retrieve": QUERIES,
+    "rerank": CANDIDATES,
+    "generate": EVIDENCE,
+}
+COMMITTED_WITHIN_S = 20.0
+"""Commits go once a second; what waits for a broker's answer, or for who takes over, takes a few more."""
 
 
 class Observer:
@@ -132,6 +146,30 @@ async def shown(index: Index, tenants: Iterable[str], embedder: Embedder) -> Dum
         ]
         heads |= {(tenant, head.document_id): head.version for head in await index.heads(tenant, limit=MAX_SHOWN)}
     return Dump(passages=tuple(passages), heads=heads)
+
+
+def uncommitted(settings: Settings) -> Sequence[str]:
+    """What has been finished for a while and is still not committed, so that a restart would repeat it. Blocks."""
+    until = time.monotonic() + COMMITTED_WITHIN_S
+    while (behind := list(_behind(settings))) and time.monotonic() < until:
+        time.sleep(0.5)
+    return behind
+
+
+def _behind(settings: Settings) -> Iterator[str]:
+    for part in (*settings.ingest_segments.split("|"), *settings.query_segments.split("|")):
+        stages = part.split("+")
+        topic = settings.topic_prefix + SOURCES[stages[0]].name
+        group = f"{settings.topic_prefix}headwater-{'-'.join(stages)}"
+        consumer = Consumer({**settings.kafka_config, "group.id": group, "log_level": 2})
+        try:
+            partitions = [TopicPartition(topic, number) for number in range(SOURCES[stages[0]].partitions)]
+            for at in consumer.committed(partitions, timeout=5):
+                _, end = consumer.get_watermark_offsets(at, timeout=5)
+                if max(at.offset, 0) < end:
+                    yield f"{group}: {topic}/{at.partition} committed {at.offset} of {end}"
+        finally:
+            consumer.close()
 
 
 def _header(record: Record, name: str) -> str:

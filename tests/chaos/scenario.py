@@ -7,7 +7,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import ClassVar
@@ -47,6 +47,11 @@ class Figure:
     unit: str
     at_most: float | None = None
     """What it is held to; none: it is only told."""
+
+    @property
+    def holds(self) -> bool:
+        """What is no number holds nothing."""
+        return self.at_most is None or self.value <= self.at_most
 
 
 @dataclass(kw_only=True)
@@ -161,10 +166,10 @@ class Scenario(ABC):
                 driving.add_done_callback(lambda _: run.driven.set())
                 tasks.create_task(self.strike(run))
             run.figures[CALM] = Figure(value=await run.rest(), unit="s")
-            shown = await observer.dump(run.settings, tenants(steps))
-            verdict = self.judge(run, check(run.ledger.entries, shown))
-            behind = await asyncio.to_thread(lags, run.settings)
-            return self._outcome(run, verdict, time.monotonic() - began, behind)
+            waiting = await asyncio.to_thread(observer.uncommitted, run.settings)
+            verdict = check(run.ledger.entries, await observer.dump(run.settings, tenants(steps)))
+            verdict = replace(verdict, unexpected=(*verdict.unexpected, *waiting))
+            return self._outcome(run, self.judge(run, verdict), time.monotonic() - began)
 
     async def _begin(
         self, stack: Settings, seed: int, engine: str, folder: Path, resources: AsyncExitStack
@@ -201,7 +206,7 @@ class Scenario(ABC):
             driver=driver,
         ), steps
 
-    def _outcome(self, run: Run, verdict: Verdict, took_s: float, behind: Mapping[str, int | None]) -> Outcome:
+    def _outcome(self, run: Run, verdict: Verdict, took_s: float) -> Outcome:
         def count(kind: type[Entry]) -> int:
             return sum(isinstance(entry, kind) for entry in run.ledger.entries)
 
@@ -221,7 +226,7 @@ class Scenario(ABC):
             changed=changed(run.ledger.entries),
             took_s=took_s,
             figures=run.figures,
-            story=story if verdict.clean else f"{story}\nwaiting: {behind}\n{run.fleet.ends()}",
+            story=story if verdict.clean else f"{story}\n{run.fleet.ends()}",
         )
 
 

@@ -2,20 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import KafkaError
 from pydantic import SecretStr
 
 from streams.provisioning import desired
 from streams.settings import Settings
-from streams.topics import CANDIDATES, CHUNKS, DOCUMENTS, EVIDENCE, QUERIES, VECTORS
-from tests.chaos.checker import Verdict
 from tests.chaos.report import Report
 from tests.chaos.scenario import Run, Scenario
 from tests.chaos.workload import Shape
@@ -81,18 +77,10 @@ OPTIONS = {
     "max.in.flight.requests.per.connection": "1",
     "topic.metadata.refresh.interval.ms": "1000",
 }
-SOURCES = {
-    "chunk": DOCUMENTS,
-    "embed": CHUNKS,
-    "upsert": VECTORS,
-    "retrieve": QUERIES,
-    "rerank": CANDIDATES,
-    "generate": EVIDENCE,
-}
 
 
 class ProtocolErrors(Scenario):
-    """Everybody hears errors from the broker, of every kind of request; in the end all is also committed."""
+    """Everybody hears errors from the broker, of every kind of request."""
 
     number = 5
     name = "protocol errors"
@@ -147,33 +135,6 @@ class ProtocolErrors(Scenario):
         while self._mock.pending(kind) and time.monotonic() < until:  # noqa: ASYNC110 (the mock knows, in its thread)
             await asyncio.sleep(0.01)
         return times - self._mock.pending(kind)
-
-    def judge(self, run: Run, verdict: Verdict) -> Verdict:
-        return replace(verdict, unexpected=(*verdict.unexpected, *_uncommitted(run.settings)))
-
-
-def _uncommitted(settings: Settings) -> Sequence[str]:
-    """What has been finished for a while and is still not committed, so that a restart would repeat it."""
-    until = time.monotonic() + 10
-    while (behind := list(_behind(settings))) and time.monotonic() < until:
-        time.sleep(0.5)
-    return behind
-
-
-def _behind(settings: Settings) -> Iterator[str]:
-    for part in (*settings.ingest_segments.split("|"), *settings.query_segments.split("|")):
-        stages = part.split("+")
-        topic = settings.topic_prefix + SOURCES[stages[0]].name
-        group = f"{settings.topic_prefix}headwater-{'-'.join(stages)}"
-        consumer = Consumer({**settings.kafka_config, "group.id": group, "log_level": 2})
-        try:
-            partitions = [TopicPartition(topic, number) for number in range(SOURCES[stages[0]].partitions)]
-            for at in consumer.committed(partitions, timeout=5):
-                _, end = consumer.get_watermark_offsets(at, timeout=5)
-                if max(at.offset, 0) < end:
-                    yield f"{group}: {topic}/{at.partition} committed {at.offset} of {end}"
-        finally:
-            consumer.close()
 
 
 async def test_nothing_is_lost_when_confluent_hears_errors(
