@@ -99,9 +99,9 @@ class Member:
             self._signal(signal.SIGKILL)
         return fault
 
-    async def pause(self) -> Fault:
-        """SIGSTOP while it has work in hand; `resume` ends it."""
-        return await self._frozen("SIGSTOP", STRIKE_S)
+    async def pause(self, stage: str = "") -> Fault:
+        """SIGSTOP while it has work in hand, in a stage or in any; `resume` ends it."""
+        return await self._frozen("SIGSTOP", STRIKE_S, stage)
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
@@ -125,13 +125,13 @@ class Member:
             self._signal(signal.SIGKILL)
             await self._keeping
 
-    async def _frozen(self, what: str, patience_s: float) -> Fault:
+    async def _frozen(self, what: str, patience_s: float, stage: str = "") -> Fault:
         """Stop the process where it stands with work in hand, and note that; or that it never had any."""
         loop = asyncio.get_running_loop()
         until = loop.time() + patience_s
         while True:
             self._signal(signal.SIGSTOP)
-            held = self.in_hand if self.alive else ()
+            held = [about for about in self.in_hand if about.startswith(stage)] if self.alive else []
             if held or loop.time() > until:
                 break
             self._signal(signal.SIGCONT)

@@ -68,6 +68,7 @@ def sheet(text: str, *, doctype: str = "", before: str = "", after: str = "") ->
 
 ARCHIVES: Mapping[str, Hostile] = {
     "ratio.docx": of(archives.ratio_bomb, "decompression-bomb"),
+    "ratio.zip": of(lambda: zipped({"zeros.txt": bytes(30 * MIB)}), "decompression-bomb"),
     "overlapping.docx": of(archives.overlapping, "decompression-bomb"),
     "members.docx": of(archives.many_members, "too-large"),
     "huge-member.docx": of(lambda: archives.swollen(150 * MIB), "too-large"),

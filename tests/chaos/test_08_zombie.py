@@ -27,8 +27,8 @@ class Zombie(Scenario):
     async def strike(self, run: Run) -> None:
         await asyncio.sleep(run.random.uniform(0.2, 2.0))
         member = run.random.choice(run.fleet.members)
-        frozen = await member.pause()
-        held = set(member.in_hand)
+        frozen = await member.pause("upsert")
+        held = {about for about in member.in_hand if about.startswith("upsert")}
         repeated = await _taken_over(run, member, held)
         await asyncio.sleep(run.random.uniform(0.0, 2.0))
         member.resume()
