@@ -78,7 +78,9 @@ class MemoryIndex:
     async def search(self, search: Search) -> Sequence[Passage]:
         await self._point("search")
         documents = sorted({document for document, _, _ in self.rows if document[0] == search.tenant})
-        found = [_passage(row, search.vector) for document in documents for row in self.live(document)]
+        live = (row for document in documents for row in self.live(document))
+        asked = search.filters.items()
+        found = [_passage(row, search.vector) for row in live if asked <= row[1].document.metadata.items()]
         return sorted(found, key=lambda passage: -passage.scores["dense"])[: search.limit]
 
     async def heads(self, tenant: Tenant, *, limit: int = 1000) -> Sequence[Head]:
