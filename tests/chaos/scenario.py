@@ -131,6 +131,8 @@ class Scenario(ABC):
     shape: Shape = Shape()
     workers: int = 2
     session_s: float = SESSION_S
+    lag_s: float = 0.0
+    """By how much what searches show may lag behind what was written: a run is at rest only then."""
 
     @abstractmethod
     async def strike(self, run: Run) -> None:
@@ -167,6 +169,7 @@ class Scenario(ABC):
                 tasks.create_task(self.strike(run))
             run.figures[CALM] = Figure(value=await run.rest(), unit="s")
             waiting = await asyncio.to_thread(observer.uncommitted, run.settings)
+            await asyncio.sleep(self.lag_s)
             verdict = check(run.ledger.entries, await observer.dump(run.settings, tenants(steps)))
             verdict = replace(verdict, unexpected=(*verdict.unexpected, *waiting))
             return self._outcome(run, self.judge(run, verdict), time.monotonic() - began)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import pytest
 
+from processors.backends.milvus.index import STALENESS_S
 from streams.local.listeners import free_ports
 from streams.local.milvus import vector_store
 from streams.settings import Settings
@@ -71,6 +72,7 @@ class MilvusKilled(MilvusLiteKilled):
     """The real server recovers for up to two minutes after each kill."""
 
     name = "Milvus 2.3.5 killed"
+    lag_s = 2 * STALENESS_S
 
 
 @asynccontextmanager
