@@ -5,6 +5,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from processors.index_plan import Expected, layout
 from streams import pipelines
@@ -52,12 +54,35 @@ def counts(sizing: Sizing) -> dict[str, float]:
         ({"replicas": 3}, {"chunk", "rerank cards", "query nodes", "generate machines"}),
     ],
 )
-def test_more_load_never_needs_less(grown: dict[str, Any], grows: set[str]) -> None:
+def test_more_load_needs_more_where_it_weighs(grown: dict[str, Any], grows: set[str]) -> None:
     before, after = counts(sized()), counts(sized(replace(USUAL, **grown)))
     shrunk = {name for name, number in before.items() if after[name] < number}
     # More text in a document means fewer documents for the same chunks, and so fewer heads.
     assert shrunk <= {"objects"}
     assert {name for name in grows if after[name] <= before[name]} == set()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    load=st.builds(
+        Load,
+        chunks=st.integers(1, 10**9),
+        documents_s=st.floats(0, 5_000),
+        queries_s=st.floats(0, 5_000),
+        document_bytes=st.integers(1_000, 10**7),
+        dimensions=st.sampled_from([384, 768, 1_024]),
+        generative=st.sampled_from([0.0, 0.3, 1.0]),
+        target_latency_s=st.floats(0.5, 20),
+        replicas=st.integers(1, 4),
+        tenants=st.integers(1, 10_000),
+    ),
+    times=st.floats(1, 100),
+    name=st.sampled_from(["documents_s", "queries_s"]),
+)
+def test_a_higher_rate_never_needs_less_of_anything(load: Load, times: float, name: str) -> None:
+    higher: Any = {name: getattr(load, name) * times + 1}
+    before, after = counts(sized(load)), counts(sized(replace(load, **higher)))
+    assert {part: number for part, number in before.items() if after[part] < number} == {}
 
 
 def test_more_chunks_of_one_kind_of_index_need_more_nodes_memory_and_storage() -> None:
@@ -93,9 +118,9 @@ def test_a_topic_that_needs_more_partitions_than_the_table_has_is_named() -> Non
 
 
 def test_the_readers_of_topics_are_those_of_the_wiring() -> None:
-    settings = Settings()
-    backends = Backends(settings)
-    stages = (*pipelines.ingest(backends, settings).stages, *pipelines.query(backends, settings).stages)
+    defaults = Settings()
+    backends = Backends(defaults)
+    stages = (*pipelines.ingest(backends, defaults).stages, *pipelines.query(backends, defaults).stages)
     assert {stage.source.name: stage.name for stage in stages} == READ_BY
 
 
