@@ -3,16 +3,19 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from processors.ports import Head
+from schemas import DocumentId, Tenant
 from streams.settings import Settings
 from tests.chaos import checker
 from tests.chaos.ledger import Asked, Entry, Published, Received
 from tests.chaos.memory import MemoryRun
+from tests.chaos.memory_index import Key, MemoryIndex
 from tests.chaos.report import Report
 from tests.chaos.scenario import Outcome, Run, Scenario
 from tests.chaos.workload import Shape, Step, disordered, planned
@@ -98,3 +101,27 @@ async def test_versions_in_any_order_end_as_the_highest_whoever_dies_meanwhile(s
             story=f"versions in any order, seed {seed}: {broken}\nagain: {again}",
         )
     )
+
+
+class LastWins(MemoryIndex):
+    """Nobody asks which versions there are: whatever comes last counts."""
+
+    async def head(self, tenant: Tenant, document_id: DocumentId) -> Head | None:
+        return None
+
+    async def newest(self, tenant: Tenant, versions: Mapping[DocumentId, int]) -> Mapping[DocumentId, Head]:
+        return {}
+
+    async def flip(self, head: Head) -> None:
+        await super().flip(head)
+        versions = self.versions[head.tenant, head.document_id]
+        versions[head.version] = versions.pop(head.version)
+
+    def _head(self, document: Key) -> Head | None:
+        return next(reversed(self.versions.get(document, {}).values()), None)
+
+
+async def test_an_index_in_which_the_last_version_wins_is_seen_through() -> None:
+    random = Random(1)
+    found = await MemoryRun(disordered(planned(SHAPE, random), random), index=LastWins).run(redelivery=True)
+    assert found.stale

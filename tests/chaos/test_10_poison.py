@@ -13,6 +13,7 @@ import pytest
 from processors.errors import Poison
 from processors.ports import Element, Parser
 from streams.letters.letter import original
+from streams.runtime.breaker import Breaker
 from streams.runtime.engines.memory import MemoryBroker
 from streams.runtime.records import Outgoing
 from streams.settings import Settings
@@ -213,3 +214,12 @@ async def test_what_a_bad_deploy_put_aside_is_little_and_comes_back_whole(seed: 
     verdict = await run.rest(redelivery=True)
     assert (verdict.lost, verdict.stale, verdict.duplicated, verdict.unanswered) == ((), (), (), ()), verdict
     assert len(verdict.unexpected) == 2 * len(letters), verdict  # each was rejected once, with a letter
+
+
+async def test_without_its_breaker_a_bad_deploy_drains_the_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Breaker, "poison", lambda *_: None)
+    shape = Shape(documents=60, events=60, questions=0, tenants=3, deleted=0.0, unchanged=0.0)
+    run = Deployed(planned(shape, Random("10 1")))
+    with pytest.raises(AssertionError):
+        await run.run_bad(1)
+    assert len(run.broker.records(DOCUMENTS.dead_letter_name)) == shape.events
