@@ -108,10 +108,14 @@ class Engine(ABC):
                 task.cancel()
             await asyncio.gather(starting, return_exceptions=True)  # asyncio complains of what nobody looked at
             grace = 0.0 if self._failed.done() else grace_s
-            await asyncio.gather(*(group.stop(grace_s=grace) for group in self._groups))
+            # Each to its end: one that cannot leave must not keep the others from their last commits.
+            stops = await asyncio.gather(*(group.stop(grace_s=grace) for group in self._groups), return_exceptions=True)
         for outcome in (self._failed, commits):
             if outcome.done() and not outcome.cancelled():
                 outcome.result()
+        for stop_error in stops:
+            if stop_error is not None:
+                raise stop_error
 
     def hung(self) -> Sequence[str]:
         """The groups whose reader has stopped to come round, for good as far as anybody can tell."""

@@ -212,7 +212,15 @@ class Reader:
 
     def _let_go(self, partitions: list[TopicPartition]) -> Mapping[Partition, int]:
         asked = asyncio.run_coroutine_threadsafe(self._keeper.let_go(_names(partitions)), self._loop)
-        positions = asked.result(LET_GO_S)
+        try:
+            positions = asked.result(LET_GO_S)
+        except TimeoutError as error:
+            asked.cancel()
+            raise Fatal(
+                "loop-stuck",
+                f"{LET_GO_S:.0f} s were not enough to say how far {self._topic!r} is worked off: something blocks the "
+                "event loop; its partitions are read again from the last commit",
+            ) from error
         self._wanted = {}  # wanted before, it might name partitions that are gone
         if paused := [each for each in partitions if (each.topic, each.partition) in self._paused]:
             self._consumer.resume(paused)  # else librdkafka, which remembers it, would read none of who comes again
