@@ -193,7 +193,7 @@ def test_replica_that_must_stay_stays() -> None:
 
 def test_zero_ends_at_the_next_poll_with_work() -> None:
     idle = scaler(least=0, polling_s=30)
-    assert [idle.step(second, 0, [1.0]) for second in (1, 29)] == [0, 0]
+    assert [idle.step(second, 0, [1.0]) for second in (15, 29)] == [0, 0]
     assert idle.step(30, 0, [1.0]) == 1
 
 
@@ -294,6 +294,13 @@ def test_same_seed_gives_the_same_run_and_another_does_not(scaled: Mapping[str, 
     once, again, other = (play(night, scaled, PARTITIONS, seed) for seed in (1, 1, 2))
     assert (once.replicas, once.outcomes) == (again.replicas, again.outcomes)
     assert once.outcomes != other.outcomes
+
+
+def test_servers_have_their_fallback_while_prometheus_is_away(scaled: Mapping[str, ScaledObject]) -> None:
+    seen = play(replace(NIGHT, hours=0.1, prometheus_away_s=(0, 360)), scaled, PARTITIONS).replicas
+    assert {name: seen[name][-1] for name in ("tei-embed", "tei-rerank", "vllm")} == {
+        name: scaled[name].fallback.replicas for name in ("tei-embed", "tei-rerank", "vllm")
+    }
 
 
 @pytest.mark.timeout(240)
