@@ -31,14 +31,24 @@ locals {
 }
 
 variable "admins" {
-  description = "IAM roles that administer the cluster, by a name of your choice."
+  description = "IAM roles that administer the cluster, by a name of your choice; give them in terraform.tfvars."
   type        = map(string)
+
+  validation {
+    condition     = length(var.admins) > 0
+    error_message = "Name at least one role: whoever creates the cluster gets nothing by that."
+  }
 }
 
 variable "api_networks" {
   description = "Networks that may reach the Kubernetes API from outside the VPC, such as the office's."
   type        = list(string)
   default     = []
+
+  validation {
+    condition     = alltrue([for cidr in var.api_networks : try(tonumber(split("/", cidr)[1]) >= 16, false)])
+    error_message = "Name networks of a /16 at most: the API is not for everyone."
+  }
 }
 
 module "platform" {

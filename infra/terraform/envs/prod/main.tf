@@ -31,8 +31,13 @@ locals {
 }
 
 variable "admins" {
-  description = "IAM roles that administer the cluster, by a name of your choice."
+  description = "IAM roles that administer the cluster, by a name of your choice; give them in terraform.tfvars."
   type        = map(string)
+
+  validation {
+    condition     = length(var.admins) > 0
+    error_message = "Name at least one role: whoever creates the cluster gets nothing by that."
+  }
 }
 
 module "platform" {

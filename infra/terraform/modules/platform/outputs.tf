@@ -24,3 +24,8 @@ output "gpus_per_node" {
   description = "How many nvidia.com/gpu a node of each GPU group offers."
   value       = { for name, group in module.gpu_pool : name => group.gpus_per_node }
 }
+
+output "gpu_pools" {
+  description = "What decides whether a pod may come to each GPU group: labels, taints, counts, and whether it may be taken away."
+  value       = { for name, group in module.gpu_pool : name => group.pods_see }
+}
