@@ -91,6 +91,25 @@ async def test_a_worker_is_ready_from_joining_its_groups_until_it_is_told_to_sto
 
 
 @pytest.mark.stack
+async def test_what_is_not_finished_within_the_grace_is_left_to_another(deployment: Settings) -> None:
+    settings = deployment.model_copy(update={"grace_s": 0.0})
+    stop, ports = asyncio.Event(), PatientPorts(settings)
+    assert isinstance(ports.parser, Patient)
+    async with Client(settings) as client:
+        await client.publish("one", b"A dome.", media_type="application/octet-stream")
+    working = asyncio.create_task(Worker(settings, ("chunk",), tracer=NoOpTracer(), ports=ports).run(stop))
+    await ports.parser.begun.wait()
+    stop.set()
+    await working
+    stop = asyncio.Event()
+    ports.parser.begun.clear()
+    again = asyncio.create_task(Worker(settings, ("chunk",), tracer=NoOpTracer(), ports=ports).run(stop))
+    await ports.parser.begun.wait()
+    stop.set()
+    await again
+
+
+@pytest.mark.stack
 async def test_a_worker_that_waits_for_a_backend_lives_and_is_not_ready(deployment: Settings) -> None:
     settings = deployment.model_copy(update={"embedder": f"tei+http://127.0.0.1:{free_ports(1)[0]}"})
     stop = asyncio.Event()

@@ -2,6 +2,8 @@
 
 import asyncio
 import dataclasses
+import json
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -12,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 import yaml
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -59,6 +62,7 @@ from streams.settings import EngineName, Settings
 from streams.topics import CANCELLATIONS, QUERIES, RECEIPTS
 from streams.worker import Worker
 from tests.chaos.worker import SimplePorts
+from tests.servers.certificates import Authority
 from tests.servers.own import broker, running
 
 PASSWORD = "one-for-all-of-this-test"
@@ -118,21 +122,24 @@ def test_nothing_is_allowed_on_all_names_and_what_is_on_many_has_its_reason() ->
 class Deployment:
     """A broker that asks everybody who they are, with the users and the rules of infra/k8s."""
 
-    def __init__(self, stack: Settings, part: Part, guarded_port: int) -> None:
+    def __init__(self, stack: Settings, part: Part, guarded_port: int, ca_file: Path) -> None:
         index = f"{stack.index_url.rpartition('/')[0]}/strimzi_{uuid4().hex[:8]}"
         self.open = stack.model_copy(update={"kafka": f"127.0.0.1:{part.port}", "index": index})
         self._guarded = f"127.0.0.1:{guarded_port}"
+        self._ca_file = ca_file
 
     def of(self, user: str, **update: object) -> Settings:
         """The settings of a user, who is one of headwater's."""
-        options = {
-            "security.protocol": "sasl_plaintext",
-            "sasl.mechanism": "SCRAM-SHA-512",
-            "sasl.username": f"headwater-{user}",
-            "sasl.password": PASSWORD,
-        }
+        options = worker_options()
+        for name, value in {
+            "$(KAFKA_USER)": f"headwater-{user}",
+            "$(KAFKA_PASSWORD)": PASSWORD,
+            "/etc/headwater/kafka/ca.crt": str(self._ca_file),
+        }.items():
+            assert name in options
+            options = options.replace(name, value)
         return Settings.model_validate(
-            self.open.model_dump() | {"kafka": self._guarded, "kafka_options": options} | update
+            self.open.model_dump() | {"kafka": self._guarded, "kafka_options": json.loads(options)} | update
         )
 
     def provision(self) -> None:
@@ -152,6 +159,24 @@ class Deployment:
         ]
         for future in futures:
             future.result(PATIENCE_S)
+        while not self._knows_its_users():
+            time.sleep(0.1)
+
+    def _knows_its_users(self) -> bool:
+        """The controller says yes before the broker knows; the last user with the last rule stands for all of them."""
+        admin = AdminClient({**self.of("operator").kafka_config, "log_level": 0})
+        try:
+            return "letters-settled" in admin.list_topics(timeout=5).topics and bool(lags(self.of("operator")))
+        except KafkaException:
+            return False
+
+
+def worker_options() -> str:
+    """HEADWATER_KAFKA_OPTIONS of every worker of infra/k8s, before Kubernetes puts the user's name into it."""
+    deployment = yaml.safe_load((pages.KAFKA.parent / "worker" / "deployment.yaml").read_text())
+    environment = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    [options] = [each["value"] for each in environment if each["name"] == "HEADWATER_KAFKA_OPTIONS"]
+    return str(options)
 
 
 def bound(user: str, acl: Mapping[str, Any]) -> Iterator[AclBinding]:
@@ -171,20 +196,23 @@ def bound(user: str, acl: Mapping[str, Any]) -> Iterator[AclBinding]:
         )
 
 
-def guarded(part: Part, folder: Path, port: int) -> Part:
+def guarded(part: Part, folder: Path, port: int, authority: Authority) -> Part:
     """The broker with a second listener, where only what is allowed is possible; at the first nobody has a name."""
-    properties = folder / "kafka" / "server.properties"
+    properties, keys = folder / "kafka" / "server.properties", folder / "broker.pem"
+    certificate, key = authority.issue("127.0.0.1")
+    keys.write_bytes(key.read_bytes() + certificate.read_bytes())
 
     def prepare() -> None:
         assert part.prepare is not None
         part.prepare()
         text = properties.read_text()
         for name in ("listeners", "advertised.listeners"):
-            text = text.replace(f"\n{name}=", f"\n{name}=SASL_PLAINTEXT://127.0.0.1:{port},")
-        text = text.replace("PLAINTEXT:PLAINTEXT\n", "PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT\n")
+            text = text.replace(f"\n{name}=", f"\n{name}=SASL_SSL://127.0.0.1:{port},")
+        text = text.replace("PLAINTEXT:PLAINTEXT\n", "PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL\n")
         properties.write_text(
             text + "sasl.enabled.mechanisms=SCRAM-SHA-512\n"
-            "listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config="
+            f"ssl.keystore.type=PEM\nssl.keystore.location={keys}\n"
+            "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config="
             "org.apache.kafka.common.security.scram.ScramLoginModule required;\n"
             "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n"
             "super.users=User:ANONYMOUS\n"
@@ -196,9 +224,10 @@ def guarded(part: Part, folder: Path, port: int) -> Part:
 @pytest.fixture
 async def deployment(stack: Settings, tmp_path: Path) -> AsyncIterator[Deployment]:
     [port] = free_ports(1)
-    part = guarded(broker(stack, tmp_path), tmp_path, port)
+    authority = Authority(tmp_path)
+    part = guarded(broker(stack, tmp_path), tmp_path, port, authority)
     async with running(part, tmp_path / "kafka.log"):
-        there = Deployment(stack, part, port)
+        there = Deployment(stack, part, port, authority.ca_file)
         await asyncio.to_thread(there.provision)
         yield there
 
