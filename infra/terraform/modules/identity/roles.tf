@@ -108,9 +108,9 @@ locals {
       may     = [{ Effect = "Allow", Action = ["aps:RemoteWrite"], Resource = [var.prometheus_arn] }]
     }
 
-    # The collector writes pods' logs.
+    # An agent on each node ships pods' logs.
     logs = {
-      account = "headwater:collector"
+      account = "monitoring:fluent-bit"
       may = [{
         Effect = "Allow"
         Action = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
