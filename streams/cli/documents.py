@@ -83,7 +83,7 @@ def delete(
 ) -> None:
     """Erase documents from the index, and wait until nothing is left of them.
 
-    Exit code 0: erased; 1: some could not be; 3: broker unreachable; 4: gave up waiting.
+    Exit code 0: erased; 1: some could not be, or were not there; 3: broker unreachable; 4: gave up waiting.
     """
     with explained():
         receipts = asyncio.run(_erased(load_settings(), document_ids, tenant, timeout if wait else None))
@@ -95,7 +95,7 @@ def delete(
             typer.echo(
                 one_line(f"{about['outcome']:<10}{about['document_id']}{about['detail'] and ': '}{about['detail']}")
             )
-    if any(about["outcome"] == "rejected" for about in data):
+    if any(about["outcome"] in ("rejected", "not found") for about in data):
         raise typer.Exit(REJECTED)
 
 
@@ -149,7 +149,10 @@ def _outcome(document_id: str, receipt: "Receipt | None") -> dict[str, str]:
             outcome, detail = "published", ""
         case DocumentErased():
             rows = [f"{counted(rows, 'row')} of {name}" for name, rows in receipt.removed.items() if rows]
-            outcome, detail = "erased", f"{' and '.join(rows)} removed" if rows else "there was nothing of it"
+            if rows:
+                outcome, detail = "erased", f"{' and '.join(rows)} removed"
+            else:
+                outcome, detail = "not found", f"tenant {receipt.tenant!r} had nothing of it; `documents list` shows ids"
         case DocumentRejected():
             outcome, detail = "rejected", f"{receipt.detail} ({receipt.code})"
         case _:

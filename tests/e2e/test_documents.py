@@ -45,6 +45,9 @@ def test_examples_are_indexed_listed_shown_and_erased(headwater: Run) -> None:
     assert (erased.exit_code, erased.output.count(" removed")) == (0, len(names))
     assert headwater("documents", "list").output.startswith("0 documents")
 
+    misspelt = headwater("documents", "delete", "night-shfit.pdf")
+    assert (misspelt.exit_code, misspelt.output[:26]) == (1, "not found night-shfit.pdf:")
+
 
 def test_every_broken_file_is_rejected_with_its_reason(headwater: Run) -> None:
     result = headwater("ingest", str(EXAMPLES / "broken"))

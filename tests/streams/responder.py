@@ -81,7 +81,10 @@ class Responder:
 
 
 def receipts(event: DocumentPublished | DocumentDeleted) -> Iterator[Receipt]:
-    """By document id: `bad...` is rejected, `same...` unchanged, `silent...` never answered, others are indexed."""
+    """By document id: `bad...` is rejected, `same...` unchanged, `silent...` never answered, others are indexed.
+
+    To a deletion: `absent...` was not there.
+    """
     about: dict[str, Any] = {
         "tenant": event.tenant,
         "document_id": event.document_id,
@@ -92,7 +95,7 @@ def receipts(event: DocumentPublished | DocumentDeleted) -> Iterator[Receipt]:
     if name.startswith("silent"):
         return
     if isinstance(event, DocumentDeleted):
-        yield DocumentErased(**about, removed={"chunks": 2})
+        yield DocumentErased(**about, removed={"chunks": 0 if name.startswith("absent") else 2})
     elif name.startswith("bad"):
         yield DocumentRejected(**about, stage="chunk", code="unreadable", detail="not a document: send another")
     elif name.startswith("same"):
