@@ -34,6 +34,9 @@ class Rule:
     why: str = ""
 
 
+_TAIL = Rule("group", TAIL, ("Describe",), why="asked for its coordinator by whoever reads outside a group")
+
+
 def topics() -> str:
     """A KafkaTopic for each topic and dead-letter topic, with as many replicas as the brokers' default says."""
     return MADE.format("streams/topics.py") + "---\n".join(
@@ -71,13 +74,10 @@ def _worker(segment: Segment) -> Iterator[Rule]:
     letters = {stage.source.dead_letter_name for stage in segment.stages}
     yield from (Rule("topic", name, ("Write",)) for name in sorted(sinks | letters))
     if segment.answers:
-        why = f"callers may have reply topics of their own, if these are named {OWN_ANSWERS}..."
+        why = "reply topics that callers make for themselves, of whose names nobody here knows more"
         yield Rule("topic", OWN_ANSWERS, ("Write",), prefix=True, why=why)
         yield Rule("topic", CANCELLATIONS.name, ("Read",))
         yield _TAIL
-
-
-_TAIL = Rule("group", TAIL, ("Describe",), why="asked for its coordinator by whoever reads outside a group")
 
 
 def _client(pipelines: Sequence[Pipeline]) -> Iterator[Rule]:
