@@ -67,8 +67,9 @@ def test_stage_without_scaled_object_is_refused(scaled: Mapping[str, ScaledObjec
     assert list(faults(rest, stages())) == ["no ScaledObject scales 'upsert'"]
 
 
-def test_group_that_loses_members_in_quick_succession_is_refused(tmp_path: Path) -> None:
-    wrong = changed(tmp_path, "ingest.yaml", "value: 1, periodSeconds: 60", "value: 4, periodSeconds: 60")
+@pytest.mark.parametrize("step", ["value: 4, periodSeconds: 60", "value: 1, periodSeconds: 15"])
+def test_group_that_loses_members_in_quick_succession_is_refused(tmp_path: Path, step: str) -> None:
+    wrong = changed(tmp_path, "ingest.yaml", "value: 1, periodSeconds: 60", step)
     assert wrong == ["chunk: takes away more than one member a minute, so that one rebalance runs into the next"]
 
 
