@@ -50,9 +50,9 @@ module "platform" {
   admins             = var.admins
   log_retention_days = 90
 
-  # A node of 8 CPUs and 32 GiB leaves pods 7.9 and 29. At rest infra/k8s asks for 32 CPUs and 150 GiB (Milvus 24.5 and 134,
-  # twelve workers 4.5 and 9, controllers and operators the rest): six nodes. With every worker at its most (eight of each
-  # stage) it asks for 46 and 177: seven; a zone lost leaves two thirds of twelve, which are eight.
+  # A node of 8 CPUs and 32 GiB leaves pods 7.9 and 29. At rest the prod overlay asks for 30 CPUs and 148 GiB (Milvus 24.5
+  # and 134, six workers 1.5 and 3, the rest for controllers, operators, collectors): six nodes. With every worker at its
+  # most it asks for 46 and 178: seven; a zone lost leaves two thirds of twelve, which are eight.
   general = {
     instance_types = ["m7i.2xlarge", "m6i.2xlarge"]
     nodes_per_zone = { min = 1, initial = 2, max = 4 }
