@@ -75,6 +75,12 @@ class Run:
     def unanswered(self) -> int:
         return len(unanswered(self.ledger.entries))
 
+    @property
+    def ended(self) -> Sequence[str]:
+        """Workers that ended by themselves."""
+        others = self.ledger.faults(struck=False)
+        return [f"{each.target} ended: {each.evidence}" for each in others if each.what == "exit"]
+
     def note(self, what: str, target: str, *, struck: bool, evidence: str) -> None:
         """A fault that is not the fleet's."""
         self.ledger.note(Fault(what=what, target=target, struck=struck, evidence=evidence))
@@ -128,6 +134,8 @@ class Scenario(ABC):
     number: ClassVar[int]
     """In the issue's list."""
     name: ClassVar[str]
+    spares_workers: ClassVar[bool] = False
+    """It breaks nothing that a worker may end of: one that ends by itself broke a promise."""
     shape: Shape = Shape()
     workers: int = 2
     session_s: float = SESSION_S
@@ -171,7 +179,8 @@ class Scenario(ABC):
             waiting = await asyncio.to_thread(observer.uncommitted, run.settings)
             await asyncio.sleep(self.lag_s)
             verdict = check(run.ledger.entries, await observer.dump(run.settings, tenants(steps)))
-            verdict = replace(verdict, unexpected=(*verdict.unexpected, *waiting))
+            ended = run.ended if self.spares_workers else ()
+            verdict = replace(verdict, unexpected=(*verdict.unexpected, *waiting, *ended))
             return self._outcome(run, self.judge(run, verdict), time.monotonic() - began)
 
     async def _begin(

@@ -23,6 +23,7 @@ class Kill(Scenario):
 
     number = 1
     name = "kill -9"
+    spares_workers = True
 
     async def strike(self, run: Run) -> None:
         for _ in range(run.random.randint(2, 3)):

@@ -42,6 +42,7 @@ class Dependencies(Scenario):
 
     number = 7
     name = "dependencies fail"
+    spares_workers = True  # what heals within its budget is not given up
     shape = Shape(documents=12, events=80, questions=40, over_s=8.0)
     workers = 1  # nothing rebalances, so nothing is delivered again
     session_s = 30.0
@@ -77,12 +78,8 @@ class Dependencies(Scenario):
         return random.sample([*first, *others], STRIKES)
 
     def judge(self, run: Run, verdict: Verdict) -> Verdict:
-        """Without a kill no answer comes twice, and no worker gives up what heals within its budget."""
-        ended = tuple(
-            f"{each.target}: {each.evidence}" for each in run.ledger.faults(struck=False) if each.what == "exit"
-        )
-        twice = answered_twice(run.ledger.entries)
-        return replace(verdict, answered_twice=twice, unexpected=verdict.unexpected + ended)
+        """Without a kill no answer comes twice."""
+        return replace(verdict, answered_twice=answered_twice(run.ledger.entries))
 
 
 async def _struck(server: Moody, before: int) -> None:

@@ -32,6 +32,7 @@ class Disorder(Scenario):
 
     number = 9
     name = "versions in any order"
+    spares_workers = True
     shape = Shape(documents=10, events=60, questions=10, deleted=0.25, unchanged=0.1, over_s=2.0)
 
     def plan(self, random: Random) -> tuple[Step, ...]:

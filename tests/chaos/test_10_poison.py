@@ -41,6 +41,7 @@ class FewPoison(Scenario):
 
     number = 10
     name = "1 % poison"
+    spares_workers = True
     shape = Shape(documents=80, events=120, questions=10, poison=0.01, over_s=2.0)
 
     def plan(self, random: Random) -> tuple[Step, ...]:

@@ -31,6 +31,7 @@ class Updates(Scenario):
 
     number = 12
     name = "updates under questions"
+    spares_workers = True
 
     def __init__(self, *, documents: int, updates: int, over_s: float) -> None:
         self.shape = Shape(

@@ -40,6 +40,7 @@ class RollingUpgrade(Scenario):
 
     number = 14
     name = "rolling upgrade"
+    spares_workers = True
     shape = Shape(events=80, questions=15, over_s=6.0)
     workers = 1
 
