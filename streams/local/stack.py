@@ -57,14 +57,18 @@ def prepare(settings: Settings, report: Report) -> None:
 
 
 def start(settings: Settings, *, workers: bool = True) -> Starting:
-    """Start a supervisor; `wait_ready` tells how it goes. Raises StackError where a port is taken or a disk is full."""
+    """Start a supervisor; `wait_ready` tells how it goes.
+
+    Raises StackError where a port is taken or a disk is full, AlreadyRunning where another starter was quicker.
+    """
+    home = settings.home.resolve()
+    if state.running(home):  # whoever calls may have looked before a long download
+        raise AlreadyRunning(f"another supervisor runs in {str(home)!r}")
     for part in parts_of(settings, workers=workers):
         require_free(part)
-    home = settings.home.resolve()
     try:
         if full := shortage(home):
             raise StackError(f"{full}, or name another folder with --home or HEADWATER_HOME")
-        (home / "stack.json").unlink(missing_ok=True)
         return Starting(_supervisor(settings, home, workers), home)
     except OSError as error:
         raise unwritable(settings.home, error) from error

@@ -13,7 +13,7 @@ import pytest
 
 from streams.local import stack as local_stack
 from streams.local import state
-from streams.local.errors import StackError
+from streams.local.errors import AlreadyRunning, StackError
 from streams.local.listeners import free_ports, taken
 from streams.local.stack import Starting
 from streams.settings import LocalStack, Settings
@@ -168,6 +168,16 @@ def test_of_two_starters_at_once_both_end_with_a_running_stack(small: Settings) 
         _, complaint = process.communicate(timeout=60)
         assert process.returncode == 0, complaint
     assert state.running(small.home)
+
+
+def test_a_starter_that_comes_late_leaves_the_running_stack_as_it_is(small: Settings) -> None:
+    starting = local_stack.start(small, workers=False)
+    until(lambda: state.read(small.home) is not None)
+    with pytest.raises(AlreadyRunning):
+        local_stack.start(small, workers=False)
+    assert local_stack.wait_ready(starting.home).pid == starting.process.pid
+    starting.release()
+    starting.process.wait(30)
 
 
 def test_a_folder_that_cannot_be_made_is_named(small: Settings, tmp_path: Path) -> None:
