@@ -72,6 +72,21 @@ def test_a_stale_page_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert costs.main(["--check"], to=page) == 1
 
 
+def test_without_terraform_the_page_stays_and_it_is_said_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert costs.main([], to=tmp_path / "COSTS.md") == 2
+    assert "cannot be reckoned" in capsys.readouterr().err
+    assert not (tmp_path / "COSTS.md").exists()
+
+
+def test_the_providers_folder_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mirror" / "hashicorp" / "aws").mkdir(parents=True)
+    monkeypatch.setenv("TF_PLUGIN_DIR", str(tmp_path))
+    assert plugin_folder() == tmp_path
+
+
 def test_the_page_names_every_env() -> None:
     assert [env.name for env in sorted((HERE / "envs").iterdir())] == list(ENVS)
     assert all(f"## {env}\n" in PAGE.read_text() for env in ENVS)
