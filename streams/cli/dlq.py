@@ -11,10 +11,11 @@ import typer
 
 from streams.cli.problems import UNREACHABLE, USAGE, CommandError
 from streams.cli.reporting import counted, explained, plain
+from streams.cli.selecting import All, Codes, Documents, Ids, Stages, selected
 from streams.cli.sources import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from streams.cli.replays import Replay
     from streams.letters.box import Box
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
     from streams.letters.planning import Plan
     from streams.letters.selection import Selection
 
-Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="As `dlq list` prints them.")]
-Codes = Annotated[list[str] | None, typer.Option("--code", help="Those with this code. Repeatable.")]
-Stages = Annotated[list[str] | None, typer.Option("--stage", help="Those of this stage. Repeatable.")]
-Documents = Annotated[
-    list[str] | None, typer.Option("--document", metavar="TENANT/ID", help="Those of this document. Repeatable.")
-]
-All = Annotated[bool, typer.Option("--all", help="All that are open.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 INTERRUPTED = 130
 
@@ -39,7 +33,7 @@ def list_letters(
     """List the dead letters that are open: neither replayed nor dropped. The oldest of each topic comes first."""
     from streams.cli import letters
 
-    selection = _selection((), code, stage, document, everything=True)
+    selection = selected((), code, stage, document, everything=True)
     with explained():
         box = _desk().read(selection)
     if as_json:
@@ -58,7 +52,7 @@ def show(
     """Show letters whole: what is wrong, where the record came from, what it went through, its headers and value."""
     from streams.cli.letters import Shown
 
-    desk, selection = _desk(), _selection(ids, None, None, None)
+    desk, selection = _desk(), selected(ids, None, None, None)
     with explained():
         box = desk.read(selection)
         found = sorted([*((letter, None) for letter in box.open), *box.settled], key=lambda pair: pair[0].id)
@@ -91,7 +85,7 @@ def replay(
     """
     from streams.cli.replays import Replay
 
-    desk, selection = _desk(), _selection(ids or (), code, stage, document, everything=everything)
+    desk, selection = _desk(), selected(ids or (), code, stage, document, everything=everything)
     run = Replay(named=bool(ids), quiet=as_json or dry_run)
     lost: ConnectionError | None = None
     with explained(), _segmented():
@@ -128,7 +122,7 @@ def drop(
     from streams.cli import letters
     from streams.letters.selection import Selection
 
-    desk, selection = _desk(), _selection(ids or (), code, stage, document, everything=everything)
+    desk, selection = _desk(), selected(ids or (), code, stage, document, everything=everything)
     with explained():
         box = desk.read(selection)
     if box.open and not yes:
@@ -152,39 +146,6 @@ def _desk() -> "Desk":
         typer.echo("headwater: another `headwater dlq` is at work; waiting for our turn", err=True)
 
     return Desk(load_settings(), on_wait=wait)
-
-
-def _selection(
-    ids: "Sequence[str]",
-    codes: "Sequence[str] | None",
-    stages: "Sequence[str] | None",
-    documents: "Sequence[str] | None",
-    *,
-    everything: bool = False,
-) -> "Selection":
-    from streams.letters.letter import BY_LETTERS, Place
-    from streams.letters.selection import Selection
-
-    filters = bool(codes or stages or documents)
-    if bool(ids) + (filters or everything) != 1:
-        raise CommandError(
-            "name letters by their ids, or select them by --code, --stage and --document, or take --all", USAGE
-        )
-    places = []
-    for text in ids:
-        try:
-            place = Place.parse(text)
-        except ValueError:
-            raise CommandError(f"{text!r} is no letter's id, such as documents-dlq/0/17", USAGE) from None
-        if place.topic not in BY_LETTERS:
-            raise CommandError(f"{text!r}: letters lie in {', '.join(BY_LETTERS)}", USAGE)
-        places.append(place)
-    return Selection(
-        ids=frozenset(places) if places else None,
-        codes=frozenset(codes or ()),
-        stages=frozenset(stages or ()),
-        documents=frozenset(documents or ()),
-    )
 
 
 def _all_found(box: "Box", selection: "Selection") -> None:

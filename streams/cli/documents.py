@@ -149,10 +149,10 @@ def _outcome(document_id: str, receipt: "Receipt | None") -> dict[str, str]:
             outcome, detail = "published", ""
         case DocumentErased():
             rows = [f"{counted(rows, 'row')} of {name}" for name, rows in receipt.removed.items() if rows]
-            if rows:
-                outcome, detail = "erased", f"{' and '.join(rows)} removed"
-            else:
-                outcome, detail = "not found", f"tenant {receipt.tenant!r} had nothing of it; `documents list` shows ids"
+            outcome, detail = "erased", f"{' and '.join(rows)} removed"
+            if not rows:
+                outcome = "not found"
+                detail = f"tenant {receipt.tenant!r} had nothing of it; `documents list` shows ids"
         case DocumentRejected():
             outcome, detail = "rejected", f"{receipt.detail} ({receipt.code})"
         case _:

@@ -43,7 +43,7 @@ class Deployment:
     def letter(self, topic: str, key: str, value: bytes, ce_type: str, **about: str) -> None:
         said = {
             "stage": "chunk",
-            "code": "too-odd",
+            "code": "too-large",
             "detail": "it is odd",
             "attempts": "1",
             "source-topic": self.settings.topic_prefix + topic,
@@ -112,21 +112,32 @@ def output(run: Run, *arguments: str, code: int = 0) -> Any:
 @pytest.mark.stack
 def test_list_says_in_one_line_each_what_is_wrong_with_which_record(run: Run, deployed: Deployment) -> None:
     for number in range(3):
-        deployed.document(f"d{number}", detail="it is\nodd \x1b[31m", code="too-odd" if number else "schema")
+        deployed.document(f"d{number}", detail="it is\nodd \x1b[31m", code="too-large" if number else "schema")
     deployed.question("q1", None)
     deployed.flush()
     *lines, total = run("dlq", "list").output.splitlines()
     assert [line.split()[:4] for line in lines] == [
         ["documents-dlq/0/0", "chunk", "schema", "acme/d0"],
-        ["documents-dlq/0/1", "chunk", "too-odd", "acme/d1"],
-        ["documents-dlq/0/2", "chunk", "too-odd", "acme/d2"],
-        ["queries-dlq/0/0", "retrieve", "too-odd", "q1"],
+        ["documents-dlq/0/1", "chunk", "too-large", "acme/d1"],
+        ["documents-dlq/0/2", "chunk", "too-large", "acme/d2"],
+        ["queries-dlq/0/0", "retrieve", "too-large", "q1"],
     ]
     assert lines[0].endswith("it is\\nodd [31m")
-    assert total == "4 open letters: 3 too-odd, 1 schema"
+    assert total == "4 open letters: 3 too-large, 1 schema"
     assert [letter["id"] for letter in output(run, "list", "--document", "acme/d1")["letters"]] == ["documents-dlq/0/1"]
-    assert len(output(run, "list", "--stage", "chunk", "--code", "too-odd")["letters"]) == 2
-    assert run("dlq", "list", "--code", "none").output == "0 open letters\n"
+    assert len(output(run, "list", "--stage", "chunk", "--code", "too-large")["letters"]) == 2
+    assert run("dlq", "list", "--code", "encrypted").output == "0 open letters\n"
+
+
+@pytest.mark.stack
+def test_a_document_without_a_tenant_is_one_of_the_settings(
+    run: Run, deployed: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADWATER_TENANT", "acme")
+    for name in ("latin1.txt", "other.txt"):
+        deployed.document(name)
+    deployed.flush()
+    assert output(run, "replay", "--document", "latin1.txt")["topics"] == {"documents": 1}
 
 
 @pytest.mark.stack
@@ -167,7 +178,7 @@ def test_a_dry_run_says_what_a_replay_then_does(run: Run, deployed: Deployment) 
     deployed.question("q1", None)
     deployed.flush()
     dry = run("dlq", "replay", "--all", "--dry-run").output.splitlines()
-    assert dry[0] == "replay    documents-dlq/0/0 to documents: acme/d1 (too-odd)"
+    assert dry[0] == "replay    documents-dlq/0/0 to documents: acme/d1 (too-large)"
     assert dry[-1] == "3 letters would be replayed: 2 records to documents, 1 record to queries"
     planned = output(run, "replay", "--all", "--dry-run")
     assert deployed.written("documents") == deployed.written("letters-settled") == []
@@ -202,7 +213,7 @@ def test_late_questions_wait_to_be_named(run: Run, deployed: Deployment) -> None
     deployed.flush()
     assert output(run, "replay", "--all", "--dry-run")["late"] == ["queries-dlq/0/0"]
     said = run("dlq", "replay", "--all").output
-    assert "left out  1 letter of questions past their deadline: 1 too-odd" in said
+    assert "left out  1 letter of questions past their deadline: 1 too-large" in said
     assert "past: nobody waits" in run("dlq", "show", "queries-dlq/0/0").output
     assert output(run, "replay", "queries-dlq/0/0")["topics"] == {"queries": 1}
     assert {key for key, _, _ in deployed.written("queries")} == {b"early", b"late"}
@@ -277,6 +288,11 @@ def test_drop_asks_then_deletes(run: Run, deployed: Deployment, monkeypatch: pyt
         (["replay", "--code", "a", "documents-dlq/0/1"], "--code"),
         (["replay", "17"], "'17' is no letter's id"),
         (["show", "documents/0/17"], "letters lie in documents-dlq"),
+        (["list", "--code", "unreadble"], "'unreadble' is none of the codes: did you mean 'unreadable'? schema, "),
+        (
+            ["drop", "--stage", "chnk", "--yes"],
+            "did you mean 'chunk'? chunk, embed, upsert, retrieve, rerank, generate",
+        ),
     ],
 )
 def test_a_wrong_selection_is_said(run: Run, arguments: list[str], says: str) -> None:

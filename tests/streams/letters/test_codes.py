@@ -1,0 +1,57 @@
+"""The lists by which letters are chosen hold what stages really say."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from streams import pipelines
+from streams.composition import Backends
+from streams.letters.codes import CODES, STAGES
+from streams.settings import Settings
+
+CHECKOUT = Path(__file__).parent.parent.parent.parent
+IN_NO_LETTER = {
+    "unknown-partition",  # the broker's word for an address; a stage says `reply-unreachable`
+    "bad-ca-file",
+    "bad-key",
+    "bad-url",
+    "client-missing",
+    "model-config",
+    "model-missing",
+    "model-unusable",
+    "parser-missing",
+    "store-unusable",
+    "unknown-dialect",
+    "unknown-model",
+}
+"""Otherwise what keeps a backend from opening, which ends the worker."""
+
+
+def test_the_codes_are_those_of_the_page() -> None:
+    page = (CHECKOUT / "docs" / "wire.md").read_text(encoding="utf-8")
+    table = page.partition("\n## Codes\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)
+    assert [code for row in rows for code in re.findall(r"`([a-z-]+)`", row)] == list(CODES)
+
+
+def test_no_stage_says_another_code() -> None:
+    said = {code for folder in ("processors", "streams/runtime") for code in raised(CHECKOUT / folder)}
+    assert {"unreadable", "not-visible", "no-output"} <= said
+    assert said - IN_NO_LETTER <= set(CODES)
+
+
+def raised(folder: Path) -> Iterator[str]:
+    """The codes that are written out where Poison or NotYet is made."""
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(func=ast.Name(id="Poison" | "NotYet"), args=[ast.Constant(value=str(code)), *_]):
+                    yield code
+
+
+def test_the_stages_are_those_of_the_pipelines() -> None:
+    settings = Settings()
+    backends = Backends(settings)
+    wired = (pipelines.ingest(backends, settings), pipelines.query(backends, settings))
+    assert [stage.name for pipeline in wired for stage in pipeline.stages] == list(STAGES)
