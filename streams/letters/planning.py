@@ -46,16 +46,20 @@ def plan(letters: Iterable[DeadLetter], *, kept: Positions, now: datetime | None
     """
     made = Plan()
     reads = {topic for topic, _ in kept}
+    whole: dict[Place, list[DeadLetter]] = {}
     again: dict[Place, list[DeadLetter]] = {}
     for letter in letters:
         if now is not None and letter.late(now):
             made.late.append(letter)
         elif letter.omitted_bytes is None and letter.topic.name in reads:
-            made.steps.append(Step((letter,), letter.topic.name))
+            # A worker that is started again puts the same record aside again: its letters hold the same.
+            same = letter.source if letter.source and letter.source.topic == letter.topic.name else letter.id
+            whole.setdefault(same, []).append(letter)
         elif reason := _no_source(letter, reads, kept):
             made.refusals.append(Refusal(letter, reason))
         elif letter.source is not None:
             again.setdefault(letter.source, []).append(letter)
+    made.steps += [Step(tuple(settled), settled[0].topic.name) for settled in whole.values()]
     made.steps += [Step(tuple(settled), source.topic, source) for source, settled in sorted(again.items())]
     return made
 

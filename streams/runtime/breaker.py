@@ -1,6 +1,9 @@
 """The breaker: a bad deploy must stop the worker, not drain the topic into the dead letters."""
 
+import asyncio
 from collections import Counter, defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from streams.runtime.errors import Fatal
@@ -18,6 +21,11 @@ class _Outcomes:
     """Since an event worked."""
     poison: Counter[str] = field(default_factory=Counter)
     """Since an event worked, by tenant."""
+    in_hand: int = 0
+    held: int = 0
+    """Of those in hand: poison, and one too many unless another of them works."""
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    """Something in hand has ended."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,7 +33,9 @@ class Breaker:
     """Counts, stage by stage, what fails without an event that works in between.
 
     Bugs are failures that neither a processor nor a backend foresaw. Poison is its sender's fault until several senders
-    have nothing else: those of the tenant that has most of it do not count, unless there is no end to them.
+    have nothing else: those of the tenant that has most of it do not count, unless there is no end to them. It is
+    found faster than a good document is read, so one too many waits until all else in hand has ended or is held, too:
+    if any of it works, nobody stops.
     """
 
     max_bugs: int = 10
@@ -47,6 +57,17 @@ class Breaker:
     def __post_init__(self) -> None:
         self._stages = defaultdict(lambda: _Outcomes(deque(maxlen=self.window)))
 
+    @contextmanager
+    def trying(self, stage: str) -> Iterator[None]:
+        """Around a stage's work on an event, up to its outcome."""
+        seen = self._stages[stage]
+        seen.in_hand += 1
+        try:
+            yield
+        finally:
+            seen.in_hand -= 1
+            seen.news.set()
+
     def works(self, stage: str) -> None:
         """An event was processed as foreseen."""
         seen = self._stages[stage]
@@ -54,23 +75,29 @@ class Breaker:
         seen.proven = True
         seen.bugs = 0
         seen.poison.clear()
+        seen.news.set()
 
-    def poison(self, stage: str, tenant: str, what: str) -> None:
-        """A tenant's event can never work. Raises Fatal where nobody's does."""
+    async def poison(self, stage: str, tenant: str, what: str) -> None:
+        """A tenant's event can never work. Raises Fatal where nobody's does, and waits until that is known."""
         seen = self._stages[stage]
         seen.recent.append(False)
         if not self.stops_at_poison:
             return
         seen.poison[tenant] += 1
-        run = seen.poison.total()
-        others = run - max(seen.poison.values())
-        if others >= self._at_most(self.max_poison, seen) or run >= self.max_poison_alone:
-            raise Fatal(
-                "breaker-open",
-                f"{run} events in a row are poison in stage {stage}, of {len(seen.poison)} tenants; the last: {what}. "
-                "Where the deploy is at fault, mend it and replay the dead letters; where the events are, "
-                "start with HEADWATER_STOP_AT_POISON=false",
-            )
+        seen.held += 1
+        try:
+            while self._is_too_much(seen):
+                if seen.held >= seen.in_hand:
+                    raise Fatal(
+                        "breaker-open",
+                        f"{seen.poison.total()} events in a row are poison in stage {stage}, of {len(seen.poison)} "
+                        f"tenants; the last: {what}. Where the deploy is at fault, mend it and replay the dead "
+                        "letters; where the events are, start with HEADWATER_STOP_AT_POISON=false",
+                    )
+                seen.news.clear()
+                await seen.news.wait()
+        finally:
+            seen.held -= 1
 
     def bug(self, stage: str, what: str) -> None:
         """An event met a bug. Raises Fatal where there are too many of them."""
@@ -82,6 +109,11 @@ class Breaker:
         bugs = sum(seen.recent)
         if len(seen.recent) == self.window and bugs > self.max_ratio * self.window:
             raise Fatal("breaker-open", f"{bugs} bugs in {self.window} events; the last: {what}")
+
+    def _is_too_much(self, seen: _Outcomes) -> bool:
+        run = seen.poison.total()
+        others = run - max(seen.poison.values(), default=0)
+        return others >= self._at_most(self.max_poison, seen) or run >= self.max_poison_alone
 
     def _at_most(self, proven: int, seen: _Outcomes) -> int:
         return proven if seen.proven else min(proven, self.max_unproven)

@@ -80,9 +80,9 @@ class Handler:
         try:
             event = decode(record.value, headers.ce_type, stage.source.events)
         except SchemaError as error:
-            with self._span(stage, journey, wait_ms) as span:
+            with self._span(stage, journey, wait_ms) as span, self.breaker.trying(stage.name):
                 conclude(span, "schema", str(error))
-                self._count_poison(stage, record, "schema")
+                await self._count_poison(stage, record, "schema")
                 await self._put_aside(stage, None, journey, span, Poison("schema", str(error)))
             return
         await go_on(event, journey, wait_ms)
@@ -91,7 +91,8 @@ class Handler:
         stage = self.segment.stages[depth]
         with self._span(stage, journey, wait_ms) as span:
             describe(span, event)
-            outputs = await self._stage(depth, event, journey, span)
+            with self.breaker.trying(stage.name):
+                outputs = await self._stage(depth, event, journey, span)
         for index, output in enumerate(outputs):
             await self._pass(depth + 1, output, journey.onward(index, journey.timings, journey.context), None)
 
@@ -110,7 +111,7 @@ class Handler:
         except (SchemaError, Poison) as error:
             reason = error if isinstance(error, Poison) else Poison("schema", str(error))
             conclude(span, reason.code, reason.detail)
-            self._count_poison(stage, journey.record, reason.code)
+            await self._count_poison(stage, journey.record, reason.code)
             await self._reject(stage, event, journey, span, reason)
         except Fatal as error:
             conclude(span, error.code, error.detail)
@@ -123,10 +124,10 @@ class Handler:
             await self._reject(stage, event, journey, span, Poison("bug", f"{what}: {error}"))
         return ()
 
-    def _count_poison(self, stage: Stage, record: Record, code: str) -> None:
+    async def _count_poison(self, stage: Stage, record: Record, code: str) -> None:
         """A question's counts for nothing: one asker can word, and sign, as many bad ones as it likes."""
         if not self.segment.answers:
-            self.breaker.poison(stage.name, whose(record).tenant, code)
+            await self.breaker.poison(stage.name, whose(record).tenant, code)
 
     async def _reject(self, stage: Stage, event: Event, journey: Journey, span: Span, reason: Poison) -> None:
         await self._put_aside(stage, event, journey, span, reason)

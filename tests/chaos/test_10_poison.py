@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from random import Random
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -218,7 +219,7 @@ async def test_what_a_bad_deploy_put_aside_is_little_and_comes_back_whole(seed: 
 
 
 async def test_without_its_breaker_a_bad_deploy_drains_the_topic(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Breaker, "poison", lambda *_: None)
+    monkeypatch.setattr(Breaker, "poison", AsyncMock())
     shape = Shape(documents=60, events=60, questions=0, tenants=3, deleted=0.0, unchanged=0.0)
     run = Deployed(planned(shape, Random("10 1")))
     with pytest.raises(AssertionError):

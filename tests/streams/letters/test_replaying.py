@@ -14,6 +14,7 @@ from streams.letters.letter import Place
 from streams.letters.planning import Step
 from streams.letters.replaying import Pace, Replayer
 from streams.letters.selection import Selection
+from streams.runtime.records import Outgoing
 from tests.streams.letters.desk import EVERYTHING, Desk
 from tests.streams.runtime import wiring
 from tests.streams.runtime.wiring import MAX_BYTES, NOW, PREFIX, document, ingest, query, question
@@ -111,6 +112,18 @@ async def test_letters_between_fused_stages_are_replayed_by_their_source_once(em
         "DocumentRejected": 3,
         "DocumentIndexed": 3,
     }
+    assert desk.box().open == []
+
+
+async def test_a_record_that_was_put_aside_again_is_replayed_once(embedding: Embedding) -> None:
+    desk = await failed(embedding)
+    topic = f"{PREFIX}chunks-dlq"
+    (letter,) = desk.bench.broker.records(topic)
+    again = Outgoing(topic=topic, key=letter.key, value=letter.value, headers=list(letter.headers))
+    await (await desk.bench.broker.send(again))
+    assert [len(step.letters) for step in desk.plan().steps] == [2]
+    await desk.replay()
+    assert len(desk.bench.broker.records(f"{PREFIX}chunks")) == 2
     assert desk.box().open == []
 
 

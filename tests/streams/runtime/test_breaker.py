@@ -1,5 +1,7 @@
 """What opens the breaker, and what does not; on any sequence of outcomes it does as a naive model says."""
 
+import asyncio
+from collections.abc import Coroutine
 from itertools import takewhile
 
 import pytest
@@ -64,30 +66,74 @@ def test_before_anything_worked_it_opens_soon() -> None:
         breaker.bug("chunk", "KeyError")
 
 
-def test_one_tenant_s_poison_leaves_it_closed() -> None:
+async def test_one_tenant_s_poison_leaves_it_closed() -> None:
     breaker = Breaker()
     for _ in range(999):
-        breaker.poison("chunk", "a", "unreadable")
+        await breaker.poison("chunk", "a", "unreadable")
 
 
-def test_poison_without_end_opens_it_whoever_sends_it() -> None:
+async def test_poison_without_end_opens_it_whoever_sends_it() -> None:
     breaker = proven(Breaker())
     for _ in range(999):
-        breaker.poison("chunk", "a", "unreadable")
+        await breaker.poison("chunk", "a", "unreadable")
     with pytest.raises(Fatal, match="1000 events in a row are poison in stage chunk, of 1 tenants"):
-        breaker.poison("chunk", "a", "unreadable")
+        await breaker.poison("chunk", "a", "unreadable")
 
 
-def test_another_s_single_bad_document_amid_an_import_of_them_leaves_it_closed() -> None:
+async def test_another_s_single_bad_document_amid_an_import_of_them_leaves_it_closed() -> None:
     breaker = Breaker()
     for number in range(900):
-        breaker.poison("chunk", "b" if number in {300, 600} else "a", "unreadable")
+        await breaker.poison("chunk", "b" if number in {300, 600} else "a", "unreadable")
 
 
-def test_where_the_events_are_at_fault_poison_does_not_count() -> None:
+async def test_where_the_events_are_at_fault_poison_does_not_count() -> None:
     breaker = Breaker(stops_at_poison=False)
     for number in range(5_000):
-        breaker.poison("chunk", f"tenant{number % 7}", "unreadable")
+        await breaker.poison("chunk", f"tenant{number % 7}", "unreadable")
+
+
+async def held(breaker: Breaker, tenants: str) -> list[asyncio.Task[None]]:
+    """Poison that is found while something slow is in hand, as far as it comes."""
+
+    async def one(tenant: str) -> None:
+        with breaker.trying("chunk"):
+            await breaker.poison("chunk", tenant, "unreadable")
+
+    tasks = [asyncio.create_task(one(tenant)) for tenant in tenants]
+    await asyncio.sleep(0.01)
+    return tasks
+
+
+async def test_what_works_behind_poison_that_was_found_faster_keeps_it_closed() -> None:
+    breaker = Breaker()
+    with breaker.trying("chunk"):
+        tasks = await held(breaker, "abcdef")
+        assert [task.done() for task in tasks] == [True, True, True, False, False, False]
+        breaker.works("chunk")
+    await asyncio.gather(*tasks)
+
+
+async def test_it_opens_when_nothing_else_in_hand_worked() -> None:
+    breaker = Breaker()
+    with breaker.trying("chunk"):
+        tasks = await held(breaker, "abcdef")
+        assert not tasks[-1].done()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [type(None)] * 3 + [Fatal] * 3
+
+
+async def test_a_slow_event_of_another_stage_holds_nothing_up() -> None:
+    breaker = Breaker()
+    with breaker.trying("embed"):
+        tasks = await held(breaker, "abcdef")
+        assert all(task.done() for task in tasks)
+    assert {type(task.exception()) for task in tasks} == {type(None), Fatal}
+
+
+def ended(work: Coroutine[object, None, None]) -> None:
+    """Run what has nothing to wait for."""
+    with pytest.raises(StopIteration):
+        work.send(None)
 
 
 class Model(RuleBasedStateMachine):
@@ -109,7 +155,7 @@ class Model(RuleBasedStateMachine):
             elif outcome == "bug":
                 self.breaker.bug(stage, "KeyError")
             else:
-                self.breaker.poison(stage, outcome, "unreadable")
+                ended(self.breaker.poison(stage, outcome, "unreadable"))
         except Fatal:
             opens = True
         assert opens is self.too_many(seen), seen
