@@ -15,8 +15,8 @@ Offsets = Mapping[tuple[str, int], int]
 """By topic and partition."""
 
 
-def lags(settings: Settings) -> Mapping[str, int | None]:
-    """Records that wait, by consumer group; None where a group has committed nothing yet. Empty without a broker."""
+def lags(settings: Settings) -> Mapping[str, int | None] | None:
+    """Records that wait, by consumer group, None where one has committed nothing yet; None without a broker."""
     from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
     from confluent_kafka.admin import AdminClient
 
@@ -31,7 +31,7 @@ def lags(settings: Settings) -> Mapping[str, int | None]:
         topics = {each.topic for partitions in committed.values() for each in partitions}
         first, ends = _bounds(admin, topics)
     except (KafkaException, TimeoutError):
-        return {}
+        return None
     return {name: _waiting(partitions, first, ends) if partitions else None for name, partitions in committed.items()}
 
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -97,9 +97,13 @@ def _join(settings: "Settings", workers: bool) -> None:
         raise CommandError(f"already running, but without {', '.join(failed)}: `headwater down` and `headwater up`")
     without = "" if seen.workers or not workers else " without workers (for those: `headwater down`, `headwater up`)"
     typer.echo(f"already running{without} for {ago(time.time() - seen.started)} (supervisor pid {seen.pid})")
-    if others := [name for name, mark in state.marks(settings).items() if seen.settings.get(name, mark) != mark]:
+    _tell_changed(state.changed(seen, settings))
+
+
+def _tell_changed(names: "Sequence[str]") -> None:
+    if names:
         typer.echo(
-            f"it was started with another {', '.join(others)}: `headwater down` and `headwater up` bring in yours"
+            f"it was started with another {', '.join(names)}: `headwater down` and `headwater up` bring in yours"
         )
 
 
@@ -148,7 +152,9 @@ def status(as_json: AsJson = False) -> None:
         killed = " (its supervisor was killed)" if seen is not None and seen.phase in ("starting", "ready") else ""
         remedy = "`headwater up` starts it"
         raise CommandError(f"the local stack is not running{killed}: {remedy}", UNREACHABLE, answered=True)
-    memory, behind, full = all_memory(seen), lags(settings), shortage(home)
+    memory, full = all_memory(seen), shortage(home)
+    behind = lags(settings.model_copy(update={"kafka": seen.kafka, **seen.reading}))
+    changed = state.changed(seen, settings)
     if full:
         typer.echo(f"{full}; until then this may be old", err=True)
     if as_json:
@@ -156,16 +162,24 @@ def status(as_json: AsJson = False) -> None:
             "running": True,
             "memory_bytes": memory,
             "lag": behind,
+            "changed": changed,
             "pools": dumped,
         }
         typer.echo(json.dumps(record, indent=2))
     else:
         _table(seen, memory)
         pools.show(pooled)
-        waiting = [f"{group} {count}" for group, count in behind.items() if count is not None]
-        typer.echo(f"records that wait: {', '.join(waiting) or 'no worker has read any yet'}")
+        typer.echo(f"records that wait: {_waiting(behind)}")
+        _tell_changed(changed)
     if full or any(part.phase != "ready" for part in seen.parts.values()):
         raise typer.Exit(1)
+
+
+def _waiting(behind: "Mapping[str, int | None] | None") -> str:
+    if behind is None:
+        return "not known, the broker does not answer"
+    groups = [f"{group} {count}" for group, count in behind.items() if count is not None]
+    return ", ".join(groups) or "no worker has read any yet"
 
 
 def _table(seen: "StackState", memory: "Mapping[str, int]") -> None:

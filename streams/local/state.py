@@ -18,6 +18,8 @@ from streams.settings import Settings
 Phase = Literal["starting", "ready", "stopping", "failed"]
 UNMARKED = {"home", "ca_file", "tenant", "kafka"}
 """Paths that may be relative, what only commands read, and what is compared by itself."""
+READING = {"topic_prefix", "ingest_segments", "query_segments"}
+"""What names the consumer groups of its workers."""
 PartPhase = Literal["waiting", "starting", "ready", "restarting", "failed", "stopped"]
 
 
@@ -49,6 +51,8 @@ class StackState(BaseModel):
     parts: dict[str, PartState]
     settings: dict[str, str] = {}
     """The `marks` of those that it was started with; none: an older version started it."""
+    reading: dict[str, str] = {}
+    """Those of `READING` as they are; none: an older version started it."""
     detail: str = ""
 
     def write(self, home: Path) -> None:
@@ -62,6 +66,11 @@ def marks(settings: Settings) -> dict[str, str]:
     """A short digest of each setting, to tell which have changed; of secrets, whether there is one."""
     values = settings.model_dump(mode="json", exclude=UNMARKED)
     return {name: hashlib.sha256(json.dumps(value).encode()).hexdigest()[:8] for name, value in values.items()}
+
+
+def changed(seen: StackState, settings: Settings) -> list[str]:
+    """The settings that are not those that the stack was started with."""
+    return [name for name, mark in marks(settings).items() if seen.settings.get(name, mark) != mark]
 
 
 def read(home: Path) -> StackState | None:

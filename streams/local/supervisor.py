@@ -121,6 +121,7 @@ async def supervise(settings: Settings, *, workers: bool) -> int:
         workers=workers,
         parts=states,
         settings=state.marks(settings),
+        reading=settings.model_dump(include=state.READING),
     )
     with state.exclusive(home):
         board.write(home)

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from streams.local import state
+from streams.local.state import StackState
 from streams.pools.states import Board, InstanceState
+from streams.settings import Settings
 from tests.streams.cli.conftest import Run
 
 FIRST = InstanceState(
@@ -50,3 +53,17 @@ def test_where_nothing_runs_there_is_no_table(run: Run) -> None:
     result = run("status")
     assert result.exit_code == 3
     assert result.stdout == ""
+
+
+def test_where_the_broker_is_away_it_is_not_known_what_waits(run: Run) -> None:
+    home = Path(".headwater").resolve()
+    begun = state.marks(Settings(embedder="tei+http://127.0.0.1:1"))
+    seen = StackState(
+        phase="ready", pid=os.getpid(), started=0, kafka="127.0.0.1:1", workers=True, parts={}, settings=begun
+    )
+    with state.exclusive(home):
+        seen.write(home)
+        result = run("status")
+    assert result.exit_code == 0
+    assert "records that wait: not known, the broker does not answer\n" in result.stdout
+    assert "started with another embedder: `headwater down` and `headwater up` bring in yours\n" in result.stdout

@@ -1,5 +1,6 @@
 """Start, stop and die: a stack of one part, the broker and the index being those of the run's own stack."""
 
+import json
 import os
 import signal
 import subprocess
@@ -138,6 +139,10 @@ def test_the_commands_start_show_and_stop_it(small: Settings) -> None:
     status = headwater(small, "status")
     assert status.returncode == 0
     assert str(small.local.llm_port) in status.stdout
+    fused = headwater(small.model_copy(update={"ingest_segments": "chunk+embed+upsert"}), "status", "--json")
+    said = json.loads(fused.stdout)
+    assert "chunk" in said["lag"]  # those of the running stack
+    assert said["changed"] == ["ingest_segments"]
     down = headwater(small, "down")
     assert down.stdout.startswith("stopped llm;")
     gone = headwater(small, "status", "--json")
