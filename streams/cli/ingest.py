@@ -181,5 +181,5 @@ class Ingestion:
         except Poison as error:
             return Outcome(file.path, file.document_id, "rejected", code=error.code, detail=error.detail)
         if self._timeout_s is None:
-            return Outcome(file.path, file.document_id, "published")
+            return Outcome(file.path, file.document_id, "published", event.version)
         return Outcome.of(file, await client.receipt(event, timeout_s=None))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from streams.cli.activity import Activity
 
 Kind = Literal["indexed", "unchanged", "published", "rejected"]
+LISTED = 16
+"""So many fit a person's screen; of more, what was rejected is shown, and `--json` has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Outcome:
     path: Path
     document_id: str
     kind: Kind
+    version: int | None = None
+    """What `ask --after` waits for; None where it was never published."""
     chunks: int = 0
     embedded: int = 0
     code: str = ""
@@ -37,15 +41,16 @@ class Outcome:
         """What the pipeline's receipt says."""
         from schemas import DocumentErased, DocumentIndexed, DocumentRejected, DocumentUnchanged
 
+        about, version = (file.path, file.document_id), receipt.version
         match receipt:
             case DocumentIndexed():
-                return cls(file.path, file.document_id, "indexed", receipt.chunks, receipt.embedded)
+                return cls(*about, "indexed", version, receipt.chunks, receipt.embedded)
             case DocumentUnchanged():
-                return cls(file.path, file.document_id, "unchanged")
+                return cls(*about, "unchanged", version)
             case DocumentRejected():
-                return cls(file.path, file.document_id, "rejected", code=receipt.code, detail=receipt.detail)
+                return cls(*about, "rejected", version, code=receipt.code, detail=receipt.detail)
             case DocumentErased():
-                return cls(file.path, file.document_id, "rejected", code="erased", detail="deleted while under way")
+                return cls(*about, "rejected", version, code="erased", detail="deleted while under way")
 
     @classmethod
     def unreadable(cls, entry: Unreadable) -> "Outcome":
@@ -53,16 +58,16 @@ class Outcome:
         return cls(entry.path, "", "rejected", code=entry.code, detail=entry.reason)
 
     def __str__(self) -> str:
+        version = f"version {self.version}"
         match self.kind:
             case "indexed":
-                what = (
-                    f"{counted(self.chunks, 'chunk')}, {self.embedded} embedded, {self.chunks - self.embedded} reused"
-                )
+                reused = self.chunks - self.embedded
+                what = f"{counted(self.chunks, 'chunk')}, {self.embedded} embedded, {reused} reused, {version}"
             case "rejected":
                 what = f"{self.detail} ({self.code})"
             case _:
-                what = ""
-        return one_line(f"{self.kind:<10}{self.path}" + (f": {what}" if what else ""))
+                what = version
+        return one_line(f"{self.kind:<10}{self.path}: {what}")
 
 
 class Summary:
@@ -127,7 +132,8 @@ class Summary:
             else f"{counts['published']} published, {counts['rejected']} rejected"
         ]
         if self._bar is not None:
-            lines += [f"  {outcome}" for outcome in self.rejected]
+            shown = self._outcomes if self._total <= LISTED else self.rejected
+            lines += [f"  {outcome}" for outcome in shown]
         if self.timed_out:
             lines.append(
                 f"{self.unanswered} without a receipt so far; what was published is safe in the broker: are workers "
@@ -146,6 +152,7 @@ class Summary:
                 {
                     "path": str(outcome.path),
                     "document_id": outcome.document_id,
+                    "version": outcome.version,
                     "outcome": outcome.kind,
                     "chunks": outcome.chunks,
                     "embedded": outcome.embedded,

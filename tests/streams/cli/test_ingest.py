@@ -1,6 +1,7 @@
 """Files into the pipeline: every one is accounted for, whatever becomes of it."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,11 @@ def test_a_folder_ends_in_a_summary_with_reasons(deployed: Run, folder: Path) ->
     assert result.exit_code == 1
     *lines, summary = result.output.splitlines()
     reports = [line for line in lines if not line.startswith("ingesting: ")]  # how far it is, where it takes long
-    assert sorted(reports) == [
-        f"indexed   {folder}/good.md: 3 chunks, 2 embedded, 1 reused",
+    assert sorted(re.sub(r"version \d{13}$", "version V", report) for report in reports) == [
+        f"indexed   {folder}/good.md: 3 chunks, 2 embedded, 1 reused, version V",
         f"rejected  {folder}/bad.pdf: not a document: send another (unreadable)",
         f"rejected  {folder}/empty.txt: the file is empty (empty-document)",
-        f"unchanged {folder}/sub/same.txt",
+        f"unchanged {folder}/sub/same.txt: version V",
     ]
     assert summary == "1 indexed (3 chunks: 2 embedded, 1 reused), 1 unchanged, 2 rejected"
 
@@ -45,6 +46,14 @@ def test_json_is_one_object_for_programs(deployed: Run, folder: Path) -> None:
 def test_without_waiting_nothing_is_known_but_the_publication(deployed: Run, folder: Path) -> None:
     result = deployed("ingest", str(folder), "--no-wait")
     assert (result.exit_code, result.output.splitlines()[-1]) == (0, "3 published, 0 rejected")
+
+
+def test_a_question_can_wait_for_the_version_that_was_published(deployed: Run, folder: Path) -> None:
+    result = deployed("ingest", str(folder / "good.md"), "--no-wait", "--json")
+    published = json.loads(result.output)["documents"][0]
+    after = f"{published['document_id']}={published['version']}"
+    asked = deployed("ask", "versions", "--after", after)
+    assert str(published["version"]) in asked.output
 
 
 def test_giving_up_exits_with_4_and_says_how_many_are_open(deployed: Run, folder: Path) -> None:
