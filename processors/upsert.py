@@ -69,7 +69,7 @@ class Upsert:
                 media_type=about.media_type,
             )
         )
-        return _indexed(event, stored)
+        return _indexed(event, stored, head.rows_version if head else None)
 
     async def _old_news(self, event: ChunksEmbedded, head: Head) -> Receipt:
         """The receipt for a version that changes nothing in the index but, at most, its number."""
@@ -84,7 +84,7 @@ class Upsert:
                 f"with other content: publish a higher version",
             )
         if about.version == head.version == head.rows_version and about.published_at == head.published_at:
-            return _indexed(event, await self._stored(event))
+            return _indexed(event, await self._stored(event), head.previous_rows_version)
         if about.version > head.version:
             await self.index.flip(
                 replace(
@@ -149,7 +149,7 @@ def _is_news(event: ChunksEmbedded, head: Head) -> bool:
     return about.version > head.version and about.digest != head.digest
 
 
-def _indexed(event: ChunksEmbedded, stored: Stored) -> DocumentIndexed:
+def _indexed(event: ChunksEmbedded, stored: Stored, before: int | None) -> DocumentIndexed:
     about = event.document
     return DocumentIndexed(
         tenant=about.tenant,
@@ -159,6 +159,7 @@ def _indexed(event: ChunksEmbedded, stored: Stored) -> DocumentIndexed:
         chunks=about.chunk_count,
         embedded=stored.embedded,
         model=event.model,
+        replaces=before if before != about.version else None,  # itself: with vectors of another model
     )
 
 

@@ -204,6 +204,8 @@ class DocumentIndexed(_Receipt):
     embedded: Count
     """Chunks whose vector was computed; the other `chunks - embedded` kept the one they had."""
     model: str
+    replaces: VersionField | None = None
+    """The version that searches saw until now; none where the document is new to them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

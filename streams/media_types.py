@@ -5,6 +5,7 @@ from pathlib import PurePath
 BY_SUFFIX = {
     ".txt": "text/plain",
     ".text": "text/plain",
+    ".log": "text/plain",
     ".md": "text/markdown",
     ".markdown": "text/markdown",
     ".html": "text/html",

@@ -8,6 +8,11 @@ from fnmatch import fnmatchcase
 from glob import glob, has_magic
 from pathlib import Path
 
+from streams.media_types import BY_SUFFIX
+
+HEAD_BYTES = 1024
+"""As far as the parser looks for a signature."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -27,16 +32,51 @@ class Unreadable:
     code: str = "unreadable"
 
 
-def find(arguments: Sequence[str]) -> Iterator[Found | Unreadable]:
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """A file or folder that is left out, because its name begins with a dot."""
+
+    path: Path
+
+
+def find(arguments: Sequence[str]) -> Iterator[Found | Unreadable | Hidden]:
     """Files, folders (recursively, without hidden entries) and glob patterns, in a stable order."""
     for argument in arguments:
         path = Path(argument)
         if not os.path.lexists(path) and has_magic(argument):
             yield from _matching(argument)
         elif path.is_dir():
-            yield from _below(path, path, ())
+            yield from _folder(path)
         else:
             yield _file(path, path.name)
+
+
+def typed(file: Found) -> Found | Unreadable:
+    """The file, unless neither its name nor its beginning tells a type that is read: stages would put all such aside.
+
+    Only the parser knows for certain; what may be a PDF, an Office file or plain text is left to it.
+    """
+    suffix = file.path.suffix.lower()
+    if suffix in BY_SUFFIX:
+        return file
+    try:
+        with file.path.open("rb") as content:
+            head = content.read(HEAD_BYTES)
+    except OSError as error:
+        return Unreadable(file.path, error.strerror or str(error))
+    if b"%PDF-" in head or head.startswith(b"PK\x03\x04") or not (suffix or b"\0" in head):
+        return file
+    return Unreadable(file.path, f"unknown type {suffix!r}" if suffix else "no text", "unsupported-media-type")
+
+
+def _folder(folder: Path) -> Iterator[Found | Unreadable | Hidden]:
+    hidden = nothing = True
+    for entry in _below(folder, folder, ()):
+        hidden = hidden and isinstance(entry, Hidden)
+        nothing = False
+        yield entry
+    if hidden:
+        yield Unreadable(folder, "there is no file in it" if nothing else "there are only hidden files in it")
 
 
 def _matching(pattern: str) -> Iterator[Found | Unreadable]:
@@ -45,6 +85,8 @@ def _matching(pattern: str) -> Iterator[Found | Unreadable]:
     root, wanted = Path(*parts[:fixed]), parts[fixed:]
     nothing = True
     for entry in _below(root, root, ()) if "**" in wanted else _listed(pattern, root):
+        if isinstance(entry, Hidden):
+            continue
         if entry.path.is_dir() or _matches(entry.path.relative_to(root).parts, wanted):
             nothing = False
             yield entry
@@ -70,10 +112,10 @@ def _matches(parts: Sequence[str], wanted: Sequence[str]) -> bool:
     raise AssertionError(wanted)
 
 
-def _below(folder: Path, root: Path, ancestors: tuple[tuple[int, int], ...]) -> Iterator[Found | Unreadable]:
+def _below(folder: Path, root: Path, ancestors: tuple[tuple[int, int], ...]) -> Iterator[Found | Unreadable | Hidden]:
     try:
         about = folder.stat()
-        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        entries = sorted(folder.iterdir())
     except OSError as error:
         yield Unreadable(folder, error.strerror or str(error))
         return
@@ -82,7 +124,9 @@ def _below(folder: Path, root: Path, ancestors: tuple[tuple[int, int], ...]) -> 
         yield Unreadable(folder, "a link to a folder that contains it")
         return
     for entry in entries:
-        if entry.is_dir():
+        if entry.name.startswith("."):
+            yield Hidden(entry)
+        elif entry.is_dir():
             yield from _below(entry, root, (*ancestors, identity))
         else:
             yield _file(entry, entry.relative_to(root).as_posix())

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
-from streams.cli.files import Found, Unreadable, find
+from streams.cli.files import Found, Hidden, Unreadable, find, typed
 from streams.cli.outcomes import Outcome, Summary
 from streams.cli.problems import REJECTED, TIMED_OUT, USAGE, CommandError
 from streams.cli.reporting import explained, pairs, plain
 from streams.cli.sources import load_settings
+from streams.media_types import BY_SUFFIX
 
 if TYPE_CHECKING:
     from schemas import Profile, Scalar
@@ -28,11 +29,13 @@ IMPORT_FILES = 16
 
 
 def ingest(
-    paths: Annotated[list[str], typer.Argument(help="Files, folders (recursively) and glob patterns.")],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH...", help="Files, folders (recursively) and glob patterns.")
+    ],
     *,
     tenant: Annotated[str, typer.Option(help="Whose documents; default: the setting `tenant`.")] = "",
     document_id: Annotated[
-        str, typer.Option("--id", help="Id of a single file; default: its path below the folder given.")
+        str, typer.Option("--id", help="Id of a single file; default: its path below the folder given, or its name.")
     ] = "",
     title: Annotated[str, typer.Option(help="Shown in citations.")] = "",
     metadata: Annotated[
@@ -43,6 +46,10 @@ def ingest(
         typer.Option("--reader", metavar="PRINCIPAL", help="Who may read it; default: the whole tenant. Repeatable."),
     ] = None,
     profile: Annotated[str, typer.Option(help="Chunking for `technical`, `general` or `legal` text.")] = "",
+    media_type: Annotated[
+        str,
+        typer.Option(help="What all of them are, such as `text/plain; charset=latin-1`; default: by name and content."),
+    ] = "",
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until every document is searchable.")] = True,
     timeout: Annotated[
         float, typer.Option(min=0.1, max=86_400, help="Give up after so many seconds without a receipt.")
@@ -51,19 +58,26 @@ def ingest(
 ) -> None:
     """Publish documents and wait until they are searchable.
 
+    A document's id is its path below the folder given; of a file given by itself, its name. Whatever had this id before
+    is replaced. What is gone from a folder stays searchable until `headwater documents delete`.
     More than 16 files are an import: whatever somebody waits for meanwhile goes first.
     Exit code 0: all fine; 1: some rejected; 3: broker unreachable; 4: gave up waiting.
     """
-    found, unreadable = _sort_out(paths, document_id)
+    given = list(find(paths))
+    if not media_type:
+        given = [typed(entry) if isinstance(entry, Found) else entry for entry in given]
+    entries = [entry for entry in given if not isinstance(entry, Hidden)]
+    found, unreadable = _sort_out(entries, document_id)
     about: About = {
         "tenant": tenant,
         "title": title,
         "metadata": pairs(metadata or (), "--metadata"),
         "readers": readers or (),
         "profile": _profile(profile),
+        "media_type": _media_type(media_type),
         "lane": "bulk" if len(found) > IMPORT_FILES else "interactive",
     }
-    summary = Summary(total=len(found) + len(unreadable), quiet=as_json)
+    summary = Summary(total=len(found) + len(unreadable), hidden=len(given) - len(entries), quiet=as_json)
     with explained(), _interruptible(summary), summary:
         for path in unreadable:
             summary.note(Outcome.unreadable(path))
@@ -89,8 +103,7 @@ def _interruptible(summary: Summary) -> Iterator[None]:
         raise
 
 
-def _sort_out(paths: Sequence[str], document_id: str) -> tuple[list[Found], list[Unreadable]]:
-    entries = list(find(paths))
+def _sort_out(entries: Sequence[Found | Unreadable], document_id: str) -> tuple[list[Found], list[Unreadable]]:
     found = [entry for entry in entries if isinstance(entry, Found)]
     if document_id:
         if len(entries) != 1:
@@ -115,6 +128,13 @@ def _profile(name: str) -> "Profile | None":
     return profiles[name]
 
 
+def _media_type(given: str) -> str:
+    known = sorted({*BY_SUFFIX.values()})
+    if given and given.partition(";")[0].strip().lower() not in known:
+        raise CommandError(f"--media-type {given!r} is none that is read: {', '.join(known)}", USAGE)
+    return given
+
+
 class About(TypedDict):
     """What is said alike of every document of a run."""
 
@@ -123,6 +143,7 @@ class About(TypedDict):
     metadata: "dict[str, Scalar]"
     readers: Sequence[str]
     profile: "Profile | None"
+    media_type: str
     lane: "Lane"
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from streams.cli.files import Found, Unreadable
 from streams.cli.reporting import counted, one_line
+from streams.media_types import BY_SUFFIX
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -33,8 +35,12 @@ class Outcome:
     """What `ask --after` waits for; None where it was never published."""
     chunks: int = 0
     embedded: int = 0
+    replaces: int | None = None
+    """The version that searches saw before."""
     code: str = ""
     detail: str = ""
+    stage: str = ""
+    """That rejected it; empty where it was never published."""
 
     @classmethod
     def of(cls, file: Found, receipt: "Receipt") -> "Outcome":
@@ -44,11 +50,12 @@ class Outcome:
         about, version = (file.path, file.document_id), receipt.version
         match receipt:
             case DocumentIndexed():
-                return cls(*about, "indexed", version, receipt.chunks, receipt.embedded)
+                return cls(*about, "indexed", version, receipt.chunks, receipt.embedded, receipt.replaces)
             case DocumentUnchanged():
                 return cls(*about, "unchanged", version)
             case DocumentRejected():
-                return cls(*about, "rejected", version, code=receipt.code, detail=receipt.detail)
+                code, detail, stage = receipt.code, receipt.detail, receipt.stage
+                return cls(*about, "rejected", version, code=code, detail=detail, stage=stage)
             case DocumentErased():
                 return cls(*about, "rejected", version, code="erased", detail="deleted while under way")
 
@@ -67,14 +74,17 @@ class Outcome:
                 what = f"{self.detail} ({self.code})"
             case _:
                 what = version
-        return one_line(f"{self.kind:<10}{self.path}: {what}")
+        shown = "replaced" if self.replaces is not None else self.kind
+        named = f" as {self.document_id}" if self.document_id not in ("", str(self.path)) else ""
+        return one_line(f"{shown:<10}{self.path}{named}" + f": {what}")
 
 
 class Summary:
     """Counts outcomes; a progress bar where a person watches, a line per document where none does."""
 
-    def __init__(self, *, total: int, quiet: bool) -> None:
+    def __init__(self, *, total: int, hidden: int, quiet: bool) -> None:
         self._total = total
+        self._hidden = hidden
         self._quiet = quiet
         self._outcomes: list[Outcome] = []
         self._shown = ExitStack()
@@ -125,21 +135,36 @@ class Summary:
         counts = Counter(outcome.kind for outcome in self._outcomes)
         chunks = sum(outcome.chunks for outcome in self._outcomes)
         embedded = sum(outcome.embedded for outcome in self._outcomes)
-        lines = [
+        replaced = sum(outcome.replaces is not None for outcome in self._outcomes)
+        shown = self._outcomes if self._total <= LISTED else self.rejected
+        lines = [f"  {outcome}" for outcome in shown] if self._bar is not None else []
+        lines += self._remarks()
+        lines.append(
             f"{counts['indexed']} indexed ({counted(chunks, 'chunk')}: {embedded} embedded, {chunks - embedded} "
-            f"reused), {counts['unchanged']} unchanged, {counts['rejected']} rejected"
+            f"reused{f'; {replaced} in place of another version' if replaced else ''}), "
+            f"{counts['unchanged']} unchanged, {counts['rejected']} rejected"
             if waited
             else f"{counts['published']} published, {counts['rejected']} rejected"
-        ]
-        if self._bar is not None:
-            shown = self._outcomes if self._total <= LISTED else self.rejected
-            lines += [f"  {outcome}" for outcome in shown]
+        )
         if self.timed_out:
             lines.append(
                 f"{self.unanswered} without a receipt so far; what was published is safe in the broker: are workers "
                 "running? `headwater status` shows it"
             )
         return "\n".join(lines)
+
+    def _remarks(self) -> Iterator[str]:
+        """What is said once, however many documents it is about."""
+        if self._hidden:
+            entries = "1 hidden entry was" if self._hidden == 1 else f"{self._hidden} hidden entries were"
+            yield f"{entries} left out (names that begin with a dot; name such a file or folder itself to ingest it)"
+        if any(outcome.code == "unsupported-media-type" for outcome in self._outcomes):
+            yield f"files are read by their names: {', '.join(BY_SUFFIX)}; others as what --media-type says"
+        if any(outcome.stage for outcome in self._outcomes):
+            yield (
+                "`headwater dlq list` keeps what the stages rejected: mend the file, ingest it again, then "
+                "`headwater dlq drop` its letter"
+            )
 
     def as_data(self) -> dict[str, object]:
         counts = Counter(outcome.kind for outcome in self._outcomes)
@@ -148,6 +173,7 @@ class Summary:
             "chunks": sum(outcome.chunks for outcome in self._outcomes),
             "embedded": sum(outcome.embedded for outcome in self._outcomes),
             "unanswered": self.unanswered,
+            "hidden": self._hidden,
             "documents": [
                 {
                     "path": str(outcome.path),
@@ -156,6 +182,7 @@ class Summary:
                     "outcome": outcome.kind,
                     "chunks": outcome.chunks,
                     "embedded": outcome.embedded,
+                    "replaces": outcome.replaces,
                     "code": outcome.code,
                     "detail": outcome.detail,
                 }

@@ -63,13 +63,16 @@ async def test_the_receipt_counts_what_was_embedded_over_all_slices(index: Index
     await receipts(index, *slices(["one", "two", "three", "four"], per_slice=2))
     indexed = await receipt(index, *slices(["one", "2", "three", "4"], per_slice=2, version=2))
     assert isinstance(indexed, DocumentIndexed)
-    assert (indexed.chunks, indexed.embedded) == (4, 2)
+    assert (indexed.chunks, indexed.embedded, indexed.replaces) == (4, 2, 1)
     assert await live_texts(index) == ["one", "2", "three", "4"]
 
 
 async def test_a_redelivery_gets_its_receipt_again_and_writes_nothing(index: Index) -> None:
-    events = slices(["one", "two", "three"], per_slice=2)
+    await receipts(index, *slices(["before"]))
+    events = slices(["one", "two", "three"], per_slice=2, version=2)
     first = await receipt(index, *events)
+    assert isinstance(first, DocumentIndexed)
+    assert first.replaces == 1
     before = await index.head(ACME, events[0].document.document_id)
     assert await receipt(index, *events) == first
     assert await index.head(ACME, events[0].document.document_id) == before

@@ -81,7 +81,8 @@ class Responder:
 
 
 def receipts(event: DocumentPublished | DocumentDeleted) -> Iterator[Receipt]:
-    """By document id: `bad...` is rejected, `same...` unchanged, `silent...` never answered, others are indexed.
+    """By document id: `bad...` is rejected, `same...` unchanged, `silent...` never answered, others are indexed,
+    `again...` in place of version 7.
 
     To a deletion: `absent...` was not there.
     """
@@ -101,7 +102,9 @@ def receipts(event: DocumentPublished | DocumentDeleted) -> Iterator[Receipt]:
     elif name.startswith("same"):
         yield DocumentUnchanged(**about)
     else:
-        yield DocumentIndexed(**about, chunks=3, embedded=2, model="m")
+        yield DocumentIndexed(
+            **about, chunks=3, embedded=2, model="m", replaces=7 if name.startswith("again") else None
+        )
 
 
 def replies(query: QueryAsked) -> Iterator[Reply]:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from streams.media_types import media_type_of
+from processors.backends.documents.readers.detection import EXTENSIONS
+from streams.media_types import BY_SUFFIX, media_type_of
 
 
 @pytest.mark.parametrize(
@@ -17,3 +18,7 @@ from streams.media_types import media_type_of
 )
 def test_the_last_suffix_decides_whatever_its_case(filename: str, media_type: str) -> None:
     assert media_type_of(filename) == media_type
+
+
+def test_the_parser_reads_the_same_names() -> None:
+    assert BY_SUFFIX == EXTENSIONS

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.cli.files import Found, Unreadable, find
+from streams.cli.files import Found, Hidden, Unreadable, find, typed
 
 
 @pytest.fixture
@@ -32,6 +32,40 @@ def test_a_folder_is_read_recursively_without_hidden_entries(tree: Path) -> None
 def test_ids_do_not_depend_on_where_the_command_runs(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tree.parent)
     assert ids(tree) == ids(tree.name) == ids(f"./{tree.name}/")
+
+
+def test_what_is_hidden_is_named_and_a_folder_without_files_is_reported(tree: Path) -> None:
+    assert [entry.path.name for entry in find([str(tree)]) if isinstance(entry, Hidden)] == [".hidden", ".e.md"]
+    (tree / "empty").mkdir()
+    (tree / "dark").mkdir()
+    (tree / "dark" / ".git").touch()
+    assert reasons(tree / "empty", tree / "dark") == {
+        "empty": "there is no file in it",
+        "dark": "there are only hidden files in it",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.MD", b"text", None),
+        ("a.pdf", b"text", None),
+        ("a.log", b"text", None),
+        ("Makefile", b"text", None),
+        ("a.bak", b"%PDF-1.4", None),
+        ("a.old", b"PK\x03\x04", None),
+        ("a.py", b"text", "unknown type '.py'"),
+        ("a.tar.gz", b"\x1f\x8b", "unknown type '.gz'"),
+        ("program", b"\x7fELF\0", "no text"),
+    ],
+)
+def test_a_type_that_nothing_reads_is_told_by_name_and_beginning(
+    tmp_path: Path, name: str, content: bytes, reason: str | None
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    found = Found(tmp_path / name, name)
+    seen = typed(found)
+    assert seen == found if reason is None else (seen.path, getattr(seen, "reason", "")) == (found.path, reason)
 
 
 def test_a_file_is_called_by_its_name(tree: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.streams.cli.conftest import Run
+from tests.streams.responder import Responder
 
 pytestmark = pytest.mark.stack
 
@@ -24,13 +25,14 @@ def test_a_folder_ends_in_a_summary_with_reasons(deployed: Run, folder: Path) ->
     (folder / "empty.txt").touch()
     result = deployed("ingest", str(folder))
     assert result.exit_code == 1
-    *lines, summary = result.output.splitlines()
+    *lines, remark, summary = result.output.splitlines()
+    assert remark.startswith("`headwater dlq list` keeps what the stages rejected")
     reports = [line for line in lines if not line.startswith("ingesting: ")]  # how far it is, where it takes long
     assert sorted(re.sub(r"version \d{13}$", "version V", report) for report in reports) == [
-        f"indexed   {folder}/good.md: 3 chunks, 2 embedded, 1 reused, version V",
-        f"rejected  {folder}/bad.pdf: not a document: send another (unreadable)",
+        f"indexed   {folder}/good.md as good.md: 3 chunks, 2 embedded, 1 reused, version V",
+        f"rejected  {folder}/bad.pdf as bad.pdf: not a document: send another (unreadable)",
         f"rejected  {folder}/empty.txt: the file is empty (empty-document)",
-        f"unchanged {folder}/sub/same.txt: version V",
+        f"unchanged {folder}/sub/same.txt as sub/same.txt: version V",
     ]
     assert summary == "1 indexed (3 chunks: 2 embedded, 1 reused), 1 unchanged, 2 rejected"
 
@@ -54,6 +56,47 @@ def test_a_question_can_wait_for_the_version_that_was_published(deployed: Run, f
     after = f"{published['document_id']}={published['version']}"
     asked = deployed("ask", "versions", "--after", after)
     assert str(published["version"]) in asked.output
+
+
+def test_another_version_that_goes_is_said(deployed: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    Path("again.md").write_text("text")
+    result = deployed("ingest", "again.md")
+    assert re.search(r"^replaced  again\.md: 3 chunks", result.output, re.MULTILINE)
+    assert "reused; 1 in place of another version), 0 unchanged" in result.output.splitlines()[-1]
+    assert json.loads(deployed("ingest", "again.md", "--json").output)["documents"][0]["replaces"] == 7
+
+
+def test_types_that_nothing_reads_are_refused_before_they_are_published(
+    deployed: Run, responder: Responder, tmp_path: Path
+) -> None:
+    folder = tmp_path / "repo"
+    folder.mkdir()
+    for number in range(30):
+        (folder / f"untyped{number}.py").write_text("print()")
+    (folder / "program").write_bytes(b"\x7fELF\0")
+    (folder / "saved.bak").write_bytes(b"%PDF-1.4")
+    result = deployed("ingest", str(folder))
+    assert result.exit_code == 1
+    assert result.output.count(": unknown type '.py' (unsupported-media-type)") == 30
+    assert result.output.count(".txt, .text, .log, .md, ") == 1
+    assert result.output.splitlines()[-1].startswith("1 indexed")
+    assert not [key for key in responder.headers if "untyped" in key or key.endswith("/program")]
+    assert deployed("ingest", str(folder), "--media-type", "text/plain; charset=latin-1").exit_code == 0
+    assert "default/untyped0.py" in responder.headers
+
+
+def test_hidden_entries_are_counted(deployed: Run, folder: Path) -> None:
+    (folder / ".git").mkdir()
+    (folder / "sub/.env").write_text("text")
+    assert "2 hidden entries were left out" in deployed("ingest", str(folder)).output
+
+
+def test_an_empty_folder_is_no_success(deployed: Run, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    result = deployed("ingest", "nothing")
+    assert result.exit_code == 1
+    assert "rejected  nothing: there is no file in it" in result.output
 
 
 def test_giving_up_exits_with_4_and_says_how_many_are_open(deployed: Run, folder: Path) -> None:
@@ -86,6 +129,7 @@ def test_nothing_readable_is_no_success(deployed: Run) -> None:
         (["good.md", "bad.pdf", "--id", "one"], "names one document; 2 files were given"),
         (["good.md", "sub/../sub/good.md"], "would both be document 'good.md'"),
         (["good.md", "--metadata", "nonsense"], "is not NAME=VALUE"),
+        (["good.md", "--media-type", "text/klingon"], "'text/klingon' is none that is read: application/json, "),
         (["good.md", "--profile", "poetic"], "none of technical, general, legal"),
     ],
 )
