@@ -1,6 +1,7 @@
 """The `headwater` command: what its words are, where they live, and what its exit codes mean."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -13,7 +14,7 @@ from typing import Annotated, Protocol
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from streams.cli.problems import CommandError, describe, exit_code, record
+from streams.cli.problems import LEFT, CommandError, describe, exit_code, record
 from streams.cli.sources import flags
 
 
@@ -137,7 +138,9 @@ class LazyGroup(TyperGroup):
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except BrokenPipeError:
-            raise  # the reader of our output has seen enough; typer ends the process quietly
+            # Python writes what is left when it ends, and would complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(LEFT) from None
         except (CommandError, OSError, TimeoutError) as error:
             if wants_traceback():
                 raise

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 AT_ONCE_S = 1.0
 """An answer that comes within this time is not announced."""
+NEWEST = 2**63 - 1
 CONSIDERED = 3
 """Passages shown beside a refusal; `--json` has them all."""
 
@@ -55,7 +56,8 @@ def ask(
 ) -> None:
     """Ask a question; the answer streams in, then its citations follow.
 
-    Exit code 0: answered; 1: refused for want of evidence; 3: broker unreachable; 4: no reply; 5: failed.
+    Exit code 0: answered; 1: refused for want of evidence; 3: broker unreachable; 4: no reply; 5: failed;
+    141: whoever read the answer left.
     """
     mode: dict[bool | None, AnswerMode | None] = {None: None, True: "generative", False: "extractive"}
     asking: Asking = {
@@ -80,6 +82,8 @@ def _version(given: str) -> tuple[str, int]:
     document_id, _, version = given.rpartition("=")
     if not document_id or not version.isascii() or not version.isdigit():
         raise CommandError(f"--after {given!r} is not DOCUMENT=VERSION, for example --after handbook.md=3", USAGE)
+    if int(version) > NEWEST:
+        raise CommandError(f"--after {given!r}: no version is over {NEWEST}", USAGE)
     return document_id, int(version)
 
 

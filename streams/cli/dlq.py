@@ -131,10 +131,17 @@ def drop(
         # What was asked about, and nothing that came since.
         meant = Selection(ids=frozenset(letter.id for letter in (*box.open, *(each for each, _ in box.settled))))
         dropped, deleted = asyncio.run(desk.drop(meant))
+    before = box.settled if ids else ()
     if as_json:
-        data = {"dropped": [str(letter.id) for letter in dropped], "deleted": deleted}
+        data = {
+            "dropped": [str(letter.id) for letter in dropped],
+            "deleted": deleted,
+            "already": letters.already_as_data(before),
+        }
         typer.echo(json.dumps(data))
     else:
+        for line in letters.already(before):
+            typer.echo(line)
         typer.echo(f"{counted(len(dropped), 'letter')} dropped; {deleted} deleted from the broker")
     _all_found(box, selection)
 

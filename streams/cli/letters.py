@@ -46,6 +46,16 @@ def table(letters: Sequence[DeadLetter]) -> Iterator[str]:
         yield line if columns is None else _short(line, columns)
 
 
+def already(settled: Sequence[tuple[DeadLetter, Mark]]) -> Iterator[str]:
+    """A line for each letter that was named and is not open any more."""
+    return (f"{mark.how:<9} {letter.id} already, at {mark.at}" for letter, mark in settled)
+
+
+def already_as_data(settled: Sequence[tuple[DeadLetter, Mark]]) -> Sequence[Data]:
+    """The same as plain data."""
+    return [{"id": str(letter.id), "how": mark.how, "at": mark.at} for letter, mark in settled]
+
+
 def again(letter: DeadLetter) -> str:
     """How often it was replayed before."""
     return f"(replayed {len(letter.history)}x) " if letter.history else ""

@@ -12,7 +12,9 @@ UNREACHABLE: ExitCode = 3
 TIMED_OUT: ExitCode = 4
 """Nobody answered in time."""
 FAILED: ExitCode = 5
-"""The pipeline tried and reported a failure."""
+"""The pipeline tried and reported a failure, or this machine did: a disk that is full, a file that is kept from us."""
+LEFT = 141
+"""Whoever read our output left: what a shell reports of a program that the signal for it ended."""
 
 
 class CommandError(Exception):
@@ -35,7 +37,7 @@ def exit_code(error: CommandError | OSError) -> ExitCode:
         case TimeoutError():
             return TIMED_OUT
         case _:
-            return REJECTED
+            return FAILED
 
 
 def record(error: CommandError | OSError) -> dict[str, object] | None:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-from streams.cli.letters import by_code
+from streams.cli.letters import already, already_as_data, by_code
 from streams.cli.reporting import counted, one_line
 from streams.letters.box import Box
 from streams.letters.letter import DeadLetter
@@ -91,7 +91,7 @@ class Replay:
                 f"left out  {counted(len(late), 'letter')} of questions past their deadline{by_code(late)}: nobody "
                 "waits for the answers; name them by id to replay them all the same"
             )
-        lines += [f"{mark.how:<9} {letter.id} already, at {mark.at}" for letter, mark in self._before]
+        lines += already(self._before)
         lines.append(_sum(steps, "would be replayed" if dry else "replayed"))
         if self.ended:
             lines.append(f"{self.ended} with {counted(self._left, 'letter')} to go; the same command goes on with them")
@@ -112,7 +112,7 @@ class Replay:
             "topics": counts(steps),
             "refused": [{"id": str(each.letter.id), "reason": each.reason} for each in self.refused],
             "late": [str(letter.id) for letter in self._plan.late],
-            "already": [{"id": str(letter.id), "how": mark.how, "at": mark.at} for letter, mark in self._before],
+            "already": already_as_data(self._before),
             "ended": self.ended,
             "left": self._left if self.ended else 0,
         }

@@ -48,6 +48,7 @@ def _start(settings: "Settings", workers: bool) -> None:
 
     begun = time.monotonic()
     with Activity() as activity:
+        activity.now("preparing")
         stack.prepare(settings, lambda done, total: activity.now(f"downloading the broker: {done} of {total} jars"))
         starting = stack.start(settings, workers=workers)
         try:

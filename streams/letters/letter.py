@@ -32,7 +32,7 @@ class Place:
     def parse(cls, text: str) -> Self:
         """The place that `str` wrote. Raises ValueError."""
         topic, partition, offset = text.rsplit("/", 2)
-        if not (topic and partition.isdecimal() and offset.isdecimal()):
+        if not (topic and text.isascii() and partition.isdecimal() and offset.isdecimal()):
             raise ValueError(text)
         return cls(topic, int(partition), int(offset))
 

@@ -57,11 +57,11 @@ def class_path(folder: Path) -> str:
 
 
 def fetch(folder: Path, report: Report) -> None:
-    """Download what `folder` lacks; everything in it is verified when this returns."""
+    """Download what `folder` lacks, if anything; everything in it is verified when this returns."""
     wanted, total = missing(folder), len(locked())
-    report(total - len(wanted), total)
     if not wanted:
         return
+    report(total - len(wanted), total)
     folder.mkdir(parents=True, exist_ok=True)
     # A download interrupted half-way must never look like a jar: it is moved into place once its hash is right.
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as scratch, ThreadPoolExecutor(6) as pool:

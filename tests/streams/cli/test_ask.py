@@ -93,6 +93,12 @@ def test_a_version_to_search_after_that_is_none_is_wrong_usage(deployed: Run, af
     assert "is not DOCUMENT=VERSION, for example --after handbook.md=3" in result.output
 
 
+def test_a_version_that_no_document_can_have_is_wrong_usage(run: Run) -> None:
+    result = run("ask", "anything", "--after", f"handbook.md={2**63}")
+    assert result.exit_code == 2
+    assert f"--after 'handbook.md={2**63}': no version is over {2**63 - 1}" in result.output
+
+
 def test_silence_exits_with_4(deployed: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.client.GRACE_S", 0.1)
     result = deployed("ask", "silence", "--timeout", "0.3")

@@ -270,14 +270,23 @@ def test_drop_asks_then_deletes(run: Run, deployed: Deployment, monkeypatch: pyt
         assert len(output(run, "list")["letters"]) == 4
         assert run("dlq", "drop", "documents-dlq/0/1", stdin="y\n").exit_code == 0
     assert len(deployed.written("documents-dlq")) == 4
-    assert output(run, "drop", "--document", "acme/d0", "--yes") == {"dropped": ["documents-dlq/0/0"], "deleted": 2}
+    named = run("dlq", "drop", "documents-dlq/0/1").output.splitlines()
+    assert named[0].startswith("dropped   documents-dlq/0/1 already, at ")
+    assert named[1] == "0 letters dropped; 0 deleted from the broker"
+    assert output(run, "drop", "documents-dlq/0/1")["already"][0]["how"] == "dropped"
+    assert output(run, "drop", "--document", "acme/d0", "--yes") == {
+        "dropped": ["documents-dlq/0/0"],
+        "deleted": 2,
+        "already": [],
+    }
     assert len(deployed.written("documents-dlq")) == 2
     assert output(run, "drop", "--all", "--yes") == {
         "dropped": ["documents-dlq/0/2", "documents-dlq/0/3"],
         "deleted": 2,
+        "already": [],
     }
     assert deployed.written("documents-dlq") == []
-    assert output(run, "drop", "--all", "--yes") == {"dropped": [], "deleted": 0}
+    assert output(run, "drop", "--all", "--yes") == {"dropped": [], "deleted": 0, "already": []}
 
 
 @pytest.mark.parametrize(
@@ -287,6 +296,7 @@ def test_drop_asks_then_deletes(run: Run, deployed: Deployment, monkeypatch: pyt
         (["drop", "--all", "documents-dlq/0/1"], "--all"),
         (["replay", "--code", "a", "documents-dlq/0/1"], "--code"),
         (["replay", "17"], "'17' is no letter's id"),
+        (["show", "documents-dlq/\u0663/1"], "is no letter's id"),
         (["show", "documents/0/17"], "letters lie in documents-dlq"),
         (["list", "--code", "unreadble"], "'unreadble' is none of the codes: did you mean 'unreadable'? schema, "),
         (

@@ -149,6 +149,12 @@ def test_the_debug_level_shows_the_traceback(shell: Shell) -> None:
 
 
 def test_a_reader_that_has_seen_enough_ends_the_command_quietly(shell: Shell) -> None:
-    script = f"{sys.executable} -m streams config | true"
+    script = f"{sys.executable} -m streams config | true; exit ${{PIPESTATUS[0]}}"
     result = subprocess.run(["bash", "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=False)
-    assert result.stderr == ""
+    assert (result.returncode, result.stderr) == (141, "")
+
+
+def test_an_answer_that_cannot_be_written_is_no_refusal(shell: Shell) -> None:
+    script = f"{sys.executable} -m streams config > /dev/full"
+    result = subprocess.run(["bash", "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (5, "headwater: [Errno 28] No space left on device\n")
