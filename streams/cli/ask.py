@@ -71,6 +71,8 @@ def ask(
         "deadline_s": timeout,
     }
     text = sys.stdin.read().strip() if words == ["-"] else " ".join(words)
+    if not text.strip():
+        raise CommandError("the question is empty: ask in at least one word", USAGE)
     settings = load_settings()
     with explained():
         final = asyncio.run(_converse(settings, text, asking, Lines() if as_json else Page(settings.otlp_endpoint)))

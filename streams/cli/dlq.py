@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import signal
 import sys
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ def list_letters(
     if as_json:
         typer.echo(json.dumps({"letters": [letters.as_data(letter) for letter in box.open]}))
         return
-    for line in letters.table(box.open):
+    for line in letters.table(box.open, shutil.get_terminal_size().columns if sys.stdout.isatty() else None):
         typer.echo(line)
     typer.echo(letters.total(box.open))
 

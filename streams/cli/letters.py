@@ -2,17 +2,16 @@
 
 import base64
 import json
-import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from textwrap import wrap
 
 from schemas import SchemaError, decode
 from streams.cli.reporting import ago, counted, one_line
 from streams.letters.history import told
-from streams.letters.letter import DeadLetter, original
+from streams.letters.letter import QUESTIONS, DeadLetter, original
 from streams.letters.settled import Mark
 from streams.runtime.headers import HISTORY, Incoming
 from streams.runtime.records import Record
@@ -25,25 +24,31 @@ MAX_RAW_BYTES = 256
 Data = dict[str, object]
 
 
-def table(letters: Sequence[DeadLetter]) -> Iterator[str]:
-    """A line per letter: id, stage, code, document or query, age, and what is wrong."""
+def table(letters: Sequence[DeadLetter], columns: int | None = None) -> Iterator[str]:
+    """A line per letter: id, stage, code, age, document or query, and what is wrong.
+
+    On a terminal of so many columns, what is wrong stands below, whole.
+    """
     now = datetime.now(UTC)
     rows = [
         (
             str(letter.id),
             letter.stage or "?",
             letter.code or "?",
-            _short(one_line(letter.key), MAX_KEY_CHARS) or "?",
             ago((now - letter.time).total_seconds()),
+            _short(one_line(letter.key), MAX_KEY_CHARS if columns is None else len(letter.key)) or "?",
         )
         for letter in letters
     ]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(5)]
-    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for row, letter in zip(rows, letters, strict=True):
-        cells = [one_line(cell).ljust(width) for cell, width in zip(row, widths, strict=True)]
-        line = f"{'  '.join(cells)}  {again(letter)}{one_line(letter.detail)}"
-        yield line if columns is None else _short(line, columns)
+        cells = "  ".join(one_line(cell).ljust(width) for cell, width in zip(row, widths, strict=True))
+        wrong = f"{again(letter)}{one_line(letter.detail)}"
+        if columns is None:
+            yield f"{cells}  {wrong}"
+            continue
+        yield cells.rstrip()
+        yield from wrap(wrong, max(20, columns - 1), initial_indent="    ", subsequent_indent="    ")
 
 
 def already(settled: Sequence[tuple[DeadLetter, Mark]]) -> Iterator[str]:
@@ -134,7 +139,19 @@ class Shown:
             for name, text in original(self.record)
             if name != HISTORY
         ]
+        if self.mark is None:
+            lines += _next(letter)
         return "\n".join([*lines, *_value(letter, self.record)])
+
+
+def _next(letter: DeadLetter) -> Sequence[str]:
+    """What to do with an open letter: its own bytes again, or others in their place."""
+    if letter.id.topic in QUESTIONS:
+        return [f"next       ask anew and `headwater dlq drop {letter.id}`, or `replay` it where what failed is mended"]
+    return [
+        f"next       mend the document, ingest it again, and `headwater dlq drop {letter.id}`;",
+        f"           `headwater dlq replay {letter.id}` sends these bytes again, for where they were not at fault",
+    ]
 
 
 def _value(letter: DeadLetter, record: Record) -> Sequence[str]:

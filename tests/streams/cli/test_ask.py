@@ -39,6 +39,12 @@ def test_a_question_needs_no_quotes(deployed: Run) -> None:
     assert deployed("ask", "one", "two", "three").output.startswith("one two three\n")
 
 
+@pytest.mark.parametrize(("words", "stdin"), [([""], ""), ([" ", "\t"], ""), (["-"], "\n")])
+def test_an_empty_question_is_asked_of_nobody(run: Run, words: list[str], stdin: str) -> None:
+    result = run("--kafka", "127.0.0.1:9", "ask", *words, stdin=stdin)
+    assert (result.exit_code, result.stderr) == (2, "headwater: the question is empty: ask in at least one word\n")
+
+
 def test_an_answer_that_takes_long_is_announced_on_standard_error(
     deployed: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

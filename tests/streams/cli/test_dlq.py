@@ -116,7 +116,7 @@ def test_list_says_in_one_line_each_what_is_wrong_with_which_record(run: Run, de
     deployed.question("q1", None)
     deployed.flush()
     *lines, total = run("dlq", "list").output.splitlines()
-    assert [line.split()[:4] for line in lines] == [
+    assert [[*line.split()[:3], line.split()[5]] for line in lines] == [
         ["documents-dlq/0/0", "chunk", "schema", "acme/d0"],
         ["documents-dlq/0/1", "chunk", "too-large", "acme/d1"],
         ["documents-dlq/0/2", "chunk", "too-large", "acme/d2"],
@@ -148,6 +148,7 @@ def test_show_prints_the_event_its_headers_and_the_way_to_its_trace(run: Run, de
     assert f"`headwater trace {TRACE}`" in shown
     assert "header     traceparent: 00-1-2-01" in shown
     assert "DocumentPublished:" in shown
+    assert "mend the document, ingest it again, and `headwater dlq drop documents-dlq/0/0`" in shown
     assert "characters more" in shown
     (data,) = output(run, "show", "documents-dlq/0/0")["letters"]
     assert json.loads(data["value"])["source"]["text"] == "text of d1 " * 50
