@@ -124,6 +124,20 @@ class ParserContract:
         page = '<meta charset="koi8-r"><p>Смена</p>'.encode("koi8-r")
         assert [plain[0].text, (await self.read(parser, page, "x.html"))[0].text] == ["café", "Смена"]
 
+    @pytest.mark.parametrize(
+        ("name", "remedy"),
+        [
+            ("a zip", ": publish the files in it one by one"),
+            ("an old Office file", ": save it as docx, pptx or xlsx"),
+            ("a short text of unknown encoding", "(`headwater ingest --media-type 'text/plain; charset=latin-1'`)"),
+        ],
+    )
+    async def test_a_refusal_ends_with_its_remedy(self, parser: Parser, name: str, remedy: str) -> None:
+        data, media_type, filename, _ = HOSTILE[name]
+        with pytest.raises(Poison) as refused:
+            await self.read(parser, data, filename, media_type)
+        assert refused.value.detail.endswith(remedy)
+
     async def test_control_characters_and_lone_surrogates_are_dropped(self, parser: Parser) -> None:
         escaped = json.dumps({"note": "one\ud800two\x00three"}).encode()
         assert (await self.read(parser, escaped, "x.json"))[0].text == "note: onetwothree"

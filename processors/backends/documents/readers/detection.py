@@ -95,14 +95,15 @@ def _zipped(data: bytes, declared: str, filename: str) -> str:
             return media_type
     if declared in ZIPPED:
         raise Poison("unreadable", f"{filename!r} is a zip archive without an Office document in it")
-    raise _unsupported(f"{filename!r} is a zip archive; publish the files in it one by one", "application/zip")
+    raise Poison("unsupported-media-type", f"{filename!r} is a zip archive: publish the files in it one by one")
 
 
 def _compound(data: bytes, filename: str) -> Poison:
     """Office's older container: either a password-protected new file or a file of before 2007."""
     if "EncryptedPackage".encode("utf-16-le") in data:
         return Poison("encrypted", f"{filename!r} is protected by a password: publish it without one")
-    return _unsupported(f"{filename!r} is in an Office format of before 2007; save it as docx, pptx or xlsx", "")
+    what = "is in an Office format of before 2007: save it as docx, pptx or xlsx"
+    return Poison("unsupported-media-type", f"{filename!r} {what}")
 
 
 def _unsupported(what: str, media_type: str) -> Poison:

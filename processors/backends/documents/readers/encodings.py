@@ -75,5 +75,5 @@ def _unreadable(filename: str) -> Poison:
     return Poison(
         "unreadable",
         f"{filename!r} is binary, or text whose encoding cannot be told: save it as UTF-8, "
-        "or name the encoding (`text/plain; charset=...`)",
+        "or name the encoding in its media type (`headwater ingest --media-type 'text/plain; charset=latin-1'`)",
     )
