@@ -240,7 +240,8 @@ class Index(Port, Protocol):
     async def erase(self, tenant: Tenant, document_id: DocumentId, *, up_to_version: int) -> Mapping[str, int]:
         """Remove the chunks and the older heads of all versions up to this one; how many rows went, by collection.
 
-        Versions that were under way are removed too. The newest head stays, without title: it keeps late ones out.
+        Versions that were under way are removed too. The newest head stays, without title: it keeps late ones out; the
+        heads of earlier deletions go uncounted.
         """
         ...
 

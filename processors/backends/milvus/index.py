@@ -178,10 +178,12 @@ class MilvusIndex:
         if heads and DELETED < heads[0]["rows_version"] <= up_to_version < heads[0]["version"]:
             raise Transient(f"another writer moved the head of {document_id!r} to version {heads[0]['version']}")
         chunks = f"{all_rows_of(tenant, document_id, self._form)} and version <= {up_to_version}"
-        lost = [row["id"] for row in heads[1:] if row["version"] <= up_to_version]
+        lost = [row for row in heads[1:] if row["version"] <= up_to_version]
+        marks = sum(row["rows_version"] == DELETED for row in lost)
+        expression = among("id", [row["id"] for row in lost])
         return {
             self._store.chunks: await self._store.delete(self._store.chunks, chunks),
-            self._store.heads: await self._store.delete(self._store.heads, among("id", lost)) if lost else 0,
+            self._store.heads: await self._store.delete(self._store.heads, expression) - marks if lost else 0,
         }
 
     async def search(self, search: Search) -> Sequence[Passage]:
