@@ -2,21 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
 from streams.cli.problems import REJECTED, USAGE, CommandError
-from streams.cli.reporting import counted, explained, one_line, plain
+from streams.cli.reporting import counted, explained, named, one_line, plain
 from streams.cli.sources import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from processors.ports import Head, Index
-    from schemas import Chunk, Receipt
+    from schemas import Chunk, DocumentDeleted, Receipt
     from streams.settings import Settings
 
 Owner = Annotated[str, typer.Option("--tenant", help="Whose documents; default: the setting `tenant`.")]
@@ -36,12 +36,12 @@ def list_documents(
     if as_json:
         typer.echo(json.dumps({"documents": [_as_data(head) for head in heads]}))
         return
-    width = min(48, max((len(one_line(head.document_id)) for head in heads), default=0))
+    width = min(48, max((len(named(head.document_id)) for head in heads), default=0))
     for head in heads:
         published = head.published_at.astimezone().strftime("%Y-%m-%d %H:%M")
         chunks = counted(head.chunk_count, "chunk")
         title = head.title if head.title != head.document_id else ""
-        typer.echo(one_line(f"{one_line(head.document_id):<{width}}  {chunks:>12}  {published}  {title}").rstrip())
+        typer.echo(one_line(f"{named(head.document_id):<{width}}  {chunks:>12}  {published}  {title}").rstrip())
     more = " (there may be more: --limit)" if len(heads) == limit else ""
     typer.echo(f"{counted(len(heads), 'document')} of tenant {tenant or settings.tenant}{more}")
 
@@ -65,7 +65,7 @@ def show(
         typer.echo(json.dumps({**_as_data(head), "chunks": [dataclasses.asdict(chunk) for chunk in chunks]}))
         return
     for name, value in _as_data(head).items():
-        typer.echo(plain(f"{name:<13} {value}"))
+        typer.echo(one_line(f"{name:<13} {named(str(value)) if name == 'document_id' else value}"))
     for chunk in chunks:
         page = f"page {chunk.page}, " if chunk.page is not None else ""
         section = f"{' > '.join(chunk.section)}, " if chunk.section else ""
@@ -86,17 +86,27 @@ def delete(
     Exit code 0: erased; 1: some could not be, or were not there; 3: broker unreachable; 4: gave up waiting.
     """
     with explained():
-        receipts = asyncio.run(_erased(load_settings(), document_ids, tenant, timeout if wait else None))
-    data = [_outcome(document_id, receipt) for document_id, receipt in zip(document_ids, receipts, strict=True)]
+        data = asyncio.run(_erased(load_settings(), document_ids, tenant, timeout if wait else None))
     if as_json:
         typer.echo(json.dumps({"documents": data}))
     else:
         for about in data:
-            typer.echo(
-                one_line(f"{about['outcome']:<10}{about['document_id']}{about['detail'] and ': '}{about['detail']}")
-            )
+            said = f": {about['detail']}" if about["detail"] else ""
+            typer.echo(one_line(f"{about['outcome']:<10}{named(about['document_id'])}{said}"))
     if any(about["outcome"] in ("rejected", "not found") for about in data):
         raise typer.Exit(REJECTED)
+
+
+class Erasure(TypedDict):
+    """What became of one deletion."""
+
+    document_id: str
+    version: int
+    published_at: str
+    outcome: str
+    removed: dict[str, int]
+    """Rows, by collection; empty where no receipt says."""
+    detail: str
 
 
 @asynccontextmanager
@@ -131,23 +141,26 @@ async def _document(settings: "Settings", tenant: str, document_id: str) -> "tup
 
 async def _erased(
     settings: "Settings", document_ids: "Sequence[str]", tenant: str, timeout_s: float | None
-) -> "Sequence[Receipt | None]":
+) -> "Sequence[Erasure]":
     from streams.client import Client
 
     async with Client(settings) as client:
         events = await asyncio.gather(*(client.delete(document_id, tenant=tenant) for document_id in document_ids))
         if timeout_s is None:
-            return [None] * len(events)
-        return await asyncio.gather(*(client.receipt(event, timeout_s=timeout_s) for event in events))
+            return [_outcome(event, None) for event in events]
+        receipts = await asyncio.gather(*(client.receipt(event, timeout_s=timeout_s) for event in events))
+        return [_outcome(event, receipt) for event, receipt in zip(events, receipts, strict=True)]
 
 
-def _outcome(document_id: str, receipt: "Receipt | None") -> dict[str, str]:
+def _outcome(event: "DocumentDeleted", receipt: "Receipt | None") -> Erasure:
     from schemas import DocumentErased, DocumentRejected
 
+    removed: Mapping[str, int] = {}
     match receipt:
         case None:
             outcome, detail = "published", ""
         case DocumentErased():
+            removed = receipt.removed
             rows = [f"{counted(rows, 'row')} of {name}" for name, rows in receipt.removed.items() if rows]
             outcome, detail = "erased", f"{' and '.join(rows)} removed"
             if not rows:
@@ -157,7 +170,14 @@ def _outcome(document_id: str, receipt: "Receipt | None") -> dict[str, str]:
             outcome, detail = "rejected", f"{receipt.detail} ({receipt.code})"
         case _:
             outcome, detail = "rejected", f"answered by {type(receipt).__name__}"
-    return {"document_id": document_id, "outcome": outcome, "detail": detail}
+    return {
+        "document_id": event.document_id,
+        "version": event.version,
+        "published_at": event.published_at.isoformat(),
+        "outcome": outcome,
+        "removed": dict(removed),
+        "detail": detail,
+    }
 
 
 def _as_data(head: "Head") -> dict[str, object]:

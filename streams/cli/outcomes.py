@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from streams.cli.files import Found, Unreadable
-from streams.cli.reporting import counted, one_line
+from streams.cli.reporting import counted, named, one_line
 from streams.media_types import BY_SUFFIX
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ class Outcome:
             case _:
                 what = version
         shown = "replaced" if self.replaces is not None else self.kind
-        named = f" as {self.document_id}" if self.document_id not in ("", str(self.path)) else ""
-        return one_line(f"{shown:<10}{self.path}{named}" + f": {what}")
+        called = f" as {named(self.document_id)}" if self.document_id not in ("", str(self.path)) else ""
+        return one_line(f"{shown:<10}{self.path}{called}: {what}")
 
 
 class Summary:

@@ -12,6 +12,7 @@ from streams.cli.problems import UNREACHABLE, USAGE, CommandError
 
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """All but tab and newline: a document must not be able to move the reader's cursor."""
+UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 Scalar = str | bool | int | float
 
@@ -24,6 +25,15 @@ def plain(text: str) -> str:
 def one_line(text: str) -> str:
     """`text` on a line of its own: a name may hold a line break."""
     return plain(text.replace("\n", "\\n"))
+
+
+def named(name: str) -> str:
+    """`name` as a shell takes it back: what is not printed is written as in `$'new\\nline.txt'`."""
+    if not UNPRINTED.search(name):
+        return name
+    escaped = re.sub(r"([\\'])", r"\\\1", name).replace("\n", "\\n")
+    escaped = UNPRINTED.sub(lambda found: f"\\u{ord(found[0]):04x}", escaped)
+    return f"$'{escaped}'"
 
 
 def counted(number: int, noun: str) -> str:

@@ -1,9 +1,11 @@
 """Text that cannot drive a terminal, and values that mean what they look like."""
 
+import subprocess
+
 import pytest
 
 from streams.cli.problems import CommandError
-from streams.cli.reporting import counted, one_line, pairs, plain, scalar
+from streams.cli.reporting import counted, named, one_line, pairs, plain, scalar
 
 
 def test_control_characters_do_not_reach_the_terminal() -> None:
@@ -12,6 +14,18 @@ def test_control_characters_do_not_reach_the_terminal() -> None:
 
 def test_a_name_with_a_line_break_stays_on_its_line() -> None:
     assert one_line("new\nline\x1b.txt") == "new\\nline.txt"
+
+
+@pytest.mark.parametrize("name", ["new\nline.txt", "\x1b[2J\tit's.md", "new\nand\\n.md", "c1 \x85 é.md"])
+def test_a_shell_takes_a_name_back_as_it_is_printed(name: str) -> None:
+    written = named(name)
+    assert one_line(written) == written
+    echo = ["bash", "-c", f"printf %s {written}"]
+    assert subprocess.run(echo, capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"}).stdout.decode() == name
+
+
+def test_a_name_that_can_be_printed_stays_as_it_is() -> None:
+    assert named("a folder\\n/it's.md") == "a folder\\n/it's.md"
 
 
 def test_one_is_singular() -> None:
