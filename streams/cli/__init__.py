@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module, metadata
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ from typing import Annotated, Protocol
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from streams.cli.placeholders import worded
 from streams.cli.problems import LEFT, CommandError, describe, exit_code, record
 from streams.cli.sources import flags
 
@@ -125,6 +127,8 @@ class LazyGroup(TyperGroup):
     def resolve_command(  # type: ignore[override]
         self, ctx: typer.Context, args: list[str]
     ) -> tuple[str | None, TyperCommand | TyperGroup | None, list[str]]:
+        if args[0] not in self.entries and (near := get_close_matches(args[0], self.entries)):
+            ctx.fail(f"No such command {args[0]!r}: did you mean {' or '.join(map(repr, near))}?")
         name, command, rest = super().resolve_command(ctx, args)
         entry = self.entries.get(name or "")
         if isinstance(entry, Lazy) and name is not None:
@@ -157,7 +161,7 @@ def load(name: str, entry: Lazy) -> TyperCommand:
     alone.command(name, cls=Command)(getattr(import_module(module), function))
     command = typer.main.get_command(alone)
     assert isinstance(command, TyperCommand)
-    return command
+    return worded(command)
 
 
 app = typer.Typer(
@@ -184,7 +188,9 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def headwater(
     kafka: Annotated[str, typer.Option(metavar="HOST:PORT", help="Bootstrap servers of your own broker.")] = "",
-    home: Annotated[Path | None, typer.Option(help="Folder of the local stack's data and state.")] = None,
+    home: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder of the local stack's data and state.")
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,

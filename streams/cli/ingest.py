@@ -29,9 +29,7 @@ IMPORT_FILES = 16
 
 
 def ingest(
-    paths: Annotated[
-        list[str], typer.Argument(metavar="PATH...", help="Files, folders (recursively) and glob patterns.")
-    ],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders (recursively) and glob patterns.")],
     *,
     tenant: Annotated[str, typer.Option(help="Whose documents; default: the setting `tenant`.")] = "",
     document_id: Annotated[

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from streams.letters.selection import Selection
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="As `dlq list` prints them.")]
-Codes = Annotated[list[str] | None, typer.Option("--code", help="Those with this code. Repeatable.")]
-Stages = Annotated[list[str] | None, typer.Option("--stage", help="Those of this stage. Repeatable.")]
+Codes = Annotated[list[str] | None, typer.Option("--code", metavar="CODE", help="Those with this code. Repeatable.")]
+Stages = Annotated[list[str] | None, typer.Option("--stage", metavar="STAGE", help="Those of this stage. Repeatable.")]
 Documents = Annotated[
     list[str] | None,
     typer.Option(

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import json
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -36,6 +37,7 @@ def test_every_command_is_there_and_explains_itself(run: Run, name: str, entry: 
     shown = run(*name.split(), "--help")
     assert shown.exit_code == 0
     assert f"Usage: headwater {name}" in shown.output
+    assert not re.search(r"<\w|\{\w", shown.output)  # Python's types
 
 
 def test_command_modules_import_no_event_at_the_top() -> None:
@@ -52,6 +54,14 @@ def test_no_command_shows_the_help(run: Run) -> None:
 
 def test_version_is_printed(run: Run) -> None:
     assert run("--version").output.startswith("headwater ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [(["ingset", "."], "'ingset': did you mean 'ingest'?"), (["documents", "lst"], "'lst': did you mean 'list'?")],
+)
+def test_a_misspelt_command_is_told_what_may_be_meant(run: Run, arguments: list[str], meant: str) -> None:
+    assert meant in run(*arguments).stderr
 
 
 @pytest.mark.parametrize("arguments", [["confg"], ["--foo"], ["ask", "--foo", "q"], ["ask"], ["documents", "burn"]])
