@@ -13,6 +13,7 @@ from streams.cli.problems import USAGE, CommandError
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+    from pydantic_settings import SettingsError
 
     from streams.settings import Settings
 
@@ -38,9 +39,7 @@ def load_settings() -> "Settings":
     except ValidationError as error:
         raise CommandError(_problem(error), USAGE) from error
     except SettingsError as error:
-        raise CommandError(
-            f'{error}; give JSON, for example {PREFIX}KAFKA_OPTIONS=\'{{"sasl.username": "me"}}\'', USAGE
-        ) from error
+        raise CommandError(_no_json(error), USAGE) from error
     except tomllib.TOMLDecodeError as error:
         raise CommandError(f"{SETTINGS_FILE} is not valid TOML: {error}", USAGE) from error
 
@@ -64,6 +63,15 @@ def strangers() -> list[str]:
 
     known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
     return [name for name in sorted(os.environ) if name.startswith(PREFIX) and name.partition("__")[0] not in known]
+
+
+def _no_json(error: "SettingsError") -> str:
+    """Without the value, which may hold a secret."""
+    named = re.search(r'field "(\w+)"', str(error))
+    name = named[1] if named else ""
+    where = f"setting {name!r} (from {source_of(name)})" if name else str(error)
+    why = f": {error.__cause__}" if isinstance(error.__cause__, ValueError) else ""
+    return f'{where} is no valid JSON{why}; write it like {{"name": "value"}}, in double quotes'
 
 
 def _problem(error: "ValidationError") -> str:

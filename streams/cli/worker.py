@@ -4,12 +4,17 @@ from typing import Annotated
 
 import typer
 
+from streams.cli.problems import USAGE, CommandError
 from streams.cli.sources import load_settings
+from streams.letters.codes import STAGES
 
 
 def worker(
     stages: Annotated[
-        str, typer.Option(help="Stages to host, with commas between them; all of them where none is named.")
+        str,
+        typer.Option(
+            metavar="STAGE,...", help="Stages to host, with commas between them; all of them where none is named."
+        ),
     ] = "",
 ) -> None:
     """Run stages of the pipelines until SIGTERM or Ctrl-C, then finish what is in hand.
@@ -18,6 +23,9 @@ def worker(
     1: a backend or the broker was away for too long, or too many bugs; 2: the settings cannot work.
     """
     settings = load_settings()
+    names = [name.strip() for name in stages.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in STAGES]:
+        raise CommandError(f"--stages: {', '.join(map(repr, unknown))} is none of {', '.join(STAGES)}", USAGE)
 
     import asyncio
 
@@ -26,7 +34,6 @@ def worker(
     from streams.worker import serve
 
     logs.configure(settings.log_level)
-    names = [name.strip() for name in stages.split(",") if name.strip()]
     with tracing(settings, "-".join(names) or "worker") as tracer:
         code = asyncio.run(serve(settings, names, tracer=tracer))
     raise typer.Exit(code)

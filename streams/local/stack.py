@@ -48,6 +48,9 @@ class Starting:
 
 def prepare(settings: Settings, report: Report) -> None:
     """Make the home folder and download what the parts need. Raises StackError."""
+    if not state.running(settings.home.resolve()):
+        for part in parts_of(settings, workers=False):  # nobody waits for a download to learn that a port is taken
+            require_free(part)
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
         if not settings.kafka:

@@ -75,7 +75,12 @@ def test_wrong_usage_exits_with_2_and_says_what(run: Run, arguments: list[str]) 
     ("variable", "value", "says"),
     [
         ("HEADWATER_WINDOW_EVENTS", "many", "'window_events' (from HEADWATER_WINDOW_EVENTS) is 'many'"),
-        ("HEADWATER_KAFKA_OPTIONS", "not json", "kafka_options"),
+        ("HEADWATER_KAFKA_OPTIONS", "not json", "'kafka_options' (from HEADWATER_KAFKA_OPTIONS) is no valid JSON: Exp"),
+        (
+            "HEADWATER_CHUNKING",
+            "{bad",
+            "'chunking' (from HEADWATER_CHUNKING) is no valid JSON: Expecting property name",
+        ),
         ("HEADWATER_LOCAL__KAFKA_PORT", "99999", "'local.kafka_port'"),
         ("HEADWATER_EMBEDDER", "tei+http://a:1,tei+http://b:1", "give a URL, or several as a list"),
         ("HEADWATER_EMBEDDER", '["tei+http://a:1"', "give a URL, or several as a list"),
@@ -93,6 +98,12 @@ def test_a_wrong_variable_is_named(
     result = run("config")
     assert (result.exit_code, result.output.count("\n")) == (2, 1)
     assert says in result.output
+
+
+def test_a_stage_that_does_not_exist_is_one_line(run: Run) -> None:
+    result = run("worker", "--stages", "chunk,foo")
+    known = "chunk, embed, upsert, retrieve, rerank, generate"
+    assert (result.exit_code, result.stderr) == (2, f"headwater: --stages: 'foo' is none of {known}\n")
 
 
 def test_a_wrong_secret_is_named_and_not_shown(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -47,6 +48,15 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_a_taken_port_is_said_before_anything_is_downloaded(tmp_path: Path) -> None:
+    jars = tmp_path / "jars"
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        settings = Settings(home=tmp_path / "home", local=LocalStack(kafka_port=other.getsockname()[1], jars=jars))
+        with pytest.raises(StackError, match="is taken"):
+            local_stack.prepare(settings, lambda _done, _total: None)
+    assert not jars.exists()
 
 
 def test_a_kept_stack_outlives_its_starter_and_stops_when_told(small: Settings) -> None:
