@@ -29,6 +29,7 @@ class BrokerUnreachable(ConnectionError):
     """No Kafka broker answers at the address that the settings name."""
 
     def __init__(self, address: str) -> None:
+        self.address = address
         super().__init__(
             f"no Kafka broker answers at {address}; start the local stack with `headwater up`, "
             "or name your own with --kafka HOST:PORT"
@@ -109,7 +110,7 @@ class Tail:
     def _run(self, loop: asyncio.AbstractEventLoop, ready: "asyncio.Future[Sequence[int]]") -> None:
         def settle(positions: Sequence[TopicPartition], error: Exception | None) -> None:
             if ready.done():
-                if error is not None:
+                if error is not None and not self._stopping.is_set():
                     log.error("tail lost", extra={"topic": self._topic, "reason": str(error)})
             elif error is not None:
                 ready.set_exception(error)

@@ -12,7 +12,7 @@ import typer
 
 from streams.cli.files import Found, Hidden, Unreadable, find, typed
 from streams.cli.outcomes import Outcome, Summary
-from streams.cli.problems import REJECTED, TIMED_OUT, USAGE, CommandError
+from streams.cli.problems import REJECTED, TIMED_OUT, UNREACHABLE, USAGE, CommandError, describe
 from streams.cli.reporting import explained, pairs, plain
 from streams.cli.sources import load_settings
 from streams.media_types import BY_SUFFIX
@@ -76,12 +76,20 @@ def ingest(
         "lane": "bulk" if len(found) > IMPORT_FILES else "interactive",
     }
     summary = Summary(total=len(found) + len(unreadable), hidden=len(given) - len(entries), quiet=as_json)
+    lost: ConnectionError | None = None
     with explained(), _interruptible(summary), summary:
         for path in unreadable:
             summary.note(Outcome.unreadable(path))
         if found:
-            asyncio.run(Ingestion(load_settings(), about, summary, timeout if wait else None).run(found))
+            try:
+                asyncio.run(Ingestion(load_settings(), about, summary, timeout if wait else None).run(found))
+            except ConnectionError as error:
+                if not summary.begun:
+                    raise
+                lost, summary.broken_off = error, True
     typer.echo(json.dumps(summary.as_data()) if as_json else plain(summary.as_text(waited=wait)))
+    if lost is not None:
+        raise CommandError(describe(lost), UNREACHABLE, answered=True)
     if summary.timed_out:
         raise typer.Exit(TIMED_OUT)
     if summary.rejected:
@@ -201,4 +209,5 @@ class Ingestion:
             return Outcome(file.path, file.document_id, "rejected", code=error.code, detail=error.detail)
         if self._timeout_s is None:
             return Outcome(file.path, file.document_id, "published", event.version)
+        self._summary.published(Outcome(file.path, file.document_id, "published", event.version))
         return Outcome.of(file, await client.receipt(event, timeout_s=None))

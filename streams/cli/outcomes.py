@@ -87,10 +87,12 @@ class Summary:
         self._hidden = hidden
         self._quiet = quiet
         self._outcomes: list[Outcome] = []
+        self._under_way: list[Outcome] = []
         self._shown = ExitStack()
         self._bar: Progress | None = None
         self._activity: Activity | None = None
         self.timed_out = False
+        self.broken_off = False
 
     def __enter__(self) -> Self:
         if not self._quiet and sys.stdout.isatty():
@@ -111,7 +113,12 @@ class Summary:
     ) -> None:
         self._shown.close()
 
+    def published(self, outcome: Outcome) -> None:
+        """The broker has it; its receipt is awaited."""
+        self._under_way.append(outcome)
+
     def note(self, outcome: Outcome) -> None:
+        self._under_way = [each for each in self._under_way if each.path != outcome.path]
         self._outcomes.append(outcome)
         if self._bar is not None:
             self._bar.advance(self._bar.task_ids[0])
@@ -126,6 +133,11 @@ class Summary:
     @property
     def rejected(self) -> list[Outcome]:
         return [outcome for outcome in self._outcomes if outcome.kind == "rejected"]
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is something to tell."""
+        return bool(self._outcomes or self._under_way)
 
     @property
     def unanswered(self) -> int:
@@ -151,6 +163,12 @@ class Summary:
                 f"{self.unanswered} without a receipt so far; what was published is safe in the broker: are workers "
                 "running? `headwater status` shows it"
             )
+        if self.broken_off:
+            lines += [f"  {outcome}" for outcome in self._under_way]
+            lines.append(
+                f"broken off with {self.unanswered} without a receipt, {len(self._under_way)} of them published; those "
+                "go on being indexed, and the same command publishes the rest"
+            )
         return "\n".join(lines)
 
     def _remarks(self) -> Iterator[str]:
@@ -173,6 +191,7 @@ class Summary:
             "chunks": sum(outcome.chunks for outcome in self._outcomes),
             "embedded": sum(outcome.embedded for outcome in self._outcomes),
             "unanswered": self.unanswered,
+            "under_way": [{"document_id": each.document_id, "version": each.version} for each in self._under_way],
             "hidden": self._hidden,
             "documents": [
                 {

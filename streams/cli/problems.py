@@ -49,6 +49,21 @@ def record(error: CommandError | OSError) -> dict[str, object] | None:
 
 def describe(error: CommandError | OSError) -> str:
     """The error as one clear line."""
+    if isinstance(error, ConnectionError) and (broker := _of_running_stack(error)):
+        return f"the broker {broker} does not answer, though the local stack runs: `headwater status` shows its parts"
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.strerror}: {error.filename!r}"
     return str(error) or type(error).__name__
+
+
+def _of_running_stack(error: ConnectionError) -> str:
+    """The broker that does not answer, where it is one of this home's running stack; else empty."""
+    from streams.cli.sources import load_settings
+    from streams.local import state
+    from streams.tail import BrokerUnreachable
+
+    if not isinstance(error, BrokerUnreachable):
+        return ""
+    home = load_settings().home.resolve()
+    seen = state.read(home)
+    return error.address if seen is not None and seen.kafka == error.address and state.running(home) else ""

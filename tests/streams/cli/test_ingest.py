@@ -1,11 +1,15 @@
 """Files into the pipeline: every one is accounted for, whatever becomes of it."""
 
+import asyncio
 import json
 import re
 from pathlib import Path
 
 import pytest
 
+from schemas import DocumentPublished
+from streams.client import Client
+from streams.tail import BrokerUnreachable
 from tests.streams.cli.conftest import Run
 from tests.streams.responder import Responder
 
@@ -155,3 +159,26 @@ def test_ctrl_c_says_what_is_still_under_way(deployed: Run, folder: Path, monkey
     result = deployed("ingest", str(folder))
     assert result.exit_code == 130
     assert "interrupted with 3 without a receipt" in result.stderr
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_broker_that_is_lost_on_the_way_leaves_word_of_what_was_published(
+    deployed: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str]
+) -> None:
+    published: list[int] = []
+    everyone = asyncio.Barrier(3)
+
+    async def lost(_: Client, event: DocumentPublished, **__: object) -> None:
+        published.append(event.version)
+        await everyone.wait()
+        raise BrokerUnreachable("127.0.0.1:1")
+
+    monkeypatch.setattr(Client, "receipt", lost)
+    result = deployed("ingest", str(folder), *flags)
+    assert result.exit_code == 3
+    assert "no Kafka broker answers at 127.0.0.1:1" in result.stderr
+    if flags:
+        assert {each["version"] for each in json.loads(result.stdout)["under_way"]} == set(published)
+    else:
+        assert "broken off with 3 without a receipt, 3 of them published" in result.stdout
+        assert all(f"version {version}\n" in result.stdout for version in published)

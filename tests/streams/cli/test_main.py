@@ -3,6 +3,7 @@
 import ast
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from streams.cli import COMMANDS, Lazy
+from streams.local import state
+from streams.local.state import StackState
 from tests.streams.cli.conftest import Run, Shell
 
 CHECKOUT = Path(__file__).parent.parent.parent.parent
@@ -132,6 +135,16 @@ def test_no_broker_is_one_line_and_exit_code_3(shell: Shell) -> None:
     *waiting, said = result.stderr.splitlines()
     assert all(line.startswith("waiting for the answer") for line in waiting)
     assert "no Kafka broker answers at 127.0.0.1:9; start the local stack with `headwater up`" in said
+
+
+def test_a_broker_of_the_running_stack_that_is_away_is_not_to_be_started(run: Run) -> None:
+    home = Path(".headwater").resolve()
+    seen = StackState(phase="ready", pid=os.getpid(), started=0, kafka="127.0.0.1:9", workers=True, parts={})
+    with state.exclusive(home):
+        seen.write(home)
+        result = run("--kafka", "127.0.0.1:9", "ask", "anything")
+    assert result.exit_code == 3
+    assert "the broker 127.0.0.1:9 does not answer, though the local stack runs: `headwater status`" in result.stderr
 
 
 @pytest.mark.parametrize(
