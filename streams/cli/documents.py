@@ -47,12 +47,15 @@ def list_documents(
 
 
 def show(
-    document_id: Annotated[str, typer.Argument(help="As `documents list` prints it.")],
+    document_id: Annotated[str, typer.Argument(metavar="ID", help="As `documents list` prints it.")],
     *,
     tenant: Owner = "",
     as_json: AsJson = False,
 ) -> None:
-    """Show one document: its head, and its chunks as searches find them."""
+    """Show one document: its head, and its chunks as searches find them.
+
+    Not shown: its metadata, and its readers, of whom the index keeps digests to compare, and no names.
+    """
     settings = load_settings()
     owner = tenant or settings.tenant
     with explained():
@@ -74,7 +77,7 @@ def show(
 
 
 def delete(
-    document_ids: Annotated[list[str], typer.Argument(help="As `documents list` prints them.")],
+    document_ids: Annotated[list[str], typer.Argument(metavar="ID", help="As `documents list` prints them.")],
     *,
     tenant: Owner = "",
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until nothing is left of them.")] = True,
