@@ -108,7 +108,7 @@ TEXTS: Mapping[str, Hostile] = {
     "line.md": of(lambda: b"word " * (10 * MIB), "too-much-text"),
     "line.csv": of(lambda: b"word," * (10 * MIB), "too-much-text"),
     "line.json": of(lambda: b'["' + b"word " * (10 * MIB) + b'"]', "too-much-text"),
-    "line.eml": of(lambda: b"Subject: x\r\n\r\n" + b"word " * (10 * MIB), "unreadable", "parse-cpu"),
+    "line.eml": of(lambda: b"Subject: x\r\n\r\n" + b"word " * (10 * MIB), "too-much-text", "parse-cpu"),
     "paragraphs.txt": of(lambda: b"a\n\n" * 250_001, "too-many-elements"),
     "deep.json": of(lambda: b"[" * 100_000 + b"]" * 100_000, "unreadable"),
     "deep-objects.json": of(lambda: b'{"a":' * 100_000, "unreadable"),

@@ -23,7 +23,7 @@ ROUTES = {
     "phoenix": {"/healthz", "/readyz"},
 }
 """What each image answers to a probe, by a part of its name: docs/servers.md and the servers' own documentation."""
-OPERATORS_PODS = ("strimzi.io/", "headwater.dev/milvus")
+OPERATORS_PODS = ("strimzi.io/", "headwater.dev/milvus", '"app.kubernetes.io/name": "milvus"')
 """Labels of pods that an operator makes: no object of ours bears them."""
 
 
