@@ -84,7 +84,8 @@ async def measure(settings: Settings, documents: int, engine: str) -> tuple[list
                 amid.append(await one(client, article))
                 await asyncio.sleep(PAUSE_S)
             await rest
-            if not (await asyncio.to_thread(lags, own))["embed"]:
+            waiting = await asyncio.to_thread(lags, own)
+            if not (waiting and waiting["embed"]):
                 raise RuntimeError("the import was over before the measurement was: give it more documents")
     return idle, amid
 

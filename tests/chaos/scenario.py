@@ -99,7 +99,8 @@ class Run:
         """Wait until everything is answered and committed, or for so long; how many seconds it took."""
         began = time.monotonic()
         while time.monotonic() < began + within_s:
-            if not self.unanswered and not any((await asyncio.to_thread(lags, self.settings)).values()):
+            waiting = await asyncio.to_thread(lags, self.settings)
+            if not self.unanswered and waiting is not None and not any(waiting.values()):
                 break
             await asyncio.sleep(0.1)
         return time.monotonic() - began
