@@ -29,9 +29,10 @@ def test_a_folder_ends_in_a_summary_with_reasons(deployed: Run, folder: Path) ->
     (folder / "empty.txt").touch()
     result = deployed("ingest", str(folder))
     assert result.exit_code == 1
-    *lines, remark, summary = result.output.splitlines()
+    lines = result.output.splitlines()
+    shown = [line for line in lines if not line.startswith("ingesting: ")]  # how far it is, where it takes long
+    *reports, remark, summary = shown
     assert remark.startswith("`headwater dlq list` keeps what the stages rejected")
-    reports = [line for line in lines if not line.startswith("ingesting: ")]  # how far it is, where it takes long
     assert sorted(re.sub(r"version \d{13}$", "version V", report) for report in reports) == [
         f"indexed   {folder}/good.md as good.md: 3 chunks, 2 embedded, 1 reused, version V",
         f"rejected  {folder}/bad.pdf as bad.pdf: not a document: send another (unreadable)",
