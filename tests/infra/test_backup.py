@@ -1,0 +1,157 @@
+"""What was backed up comes back: the same documents, versions and answers, and nothing that was deleted."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.backup.backup import Gap, refuse_gaps
+from streams.lag import lags
+from streams.local.listeners import free_ports
+from streams.settings import LocalStack, Settings
+
+CHECKOUT = Path(__file__).parent.parent.parent
+DOCUMENTS = CHECKOUT / "examples" / "documents"
+BACKUP = CHECKOUT / "infra" / "backup" / "backup.py"
+QUESTION = "At what wind speed must the dome be closed?"
+PATIENCE_S = 120.0
+ALMANAC = f"<html><body><p>High water comes with the moon.</p><!-- {'tide ' * 120_000} --></body></html>"
+"""More than a record carries, so that it travels by claim check, and little to embed."""
+
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(not BACKUP.exists(), reason="an installed wheel has no infra"),
+]
+
+
+class Site:
+    """A whole deployment, workers included, that can be lost and built anew at the same addresses."""
+
+    def __init__(self, folder: Path) -> None:
+        kafka, controller, milvus, llm = free_ports(4)
+        self._folder = folder
+        self._settings = Settings(
+            home=folder / "home",
+            local=LocalStack(
+                kafka_port=kafka,
+                kafka_controller_port=controller,
+                milvus_port=milvus,
+                llm_port=llm,
+                jars=CHECKOUT / ".headwater" / "jars",
+            ),
+        )
+
+    def run(self, *command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=self._folder,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT), **self._settings.environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def headwater(self, *arguments: str) -> str:
+        return self.run("-m", "streams", *arguments)
+
+    def backed(self, verb: str) -> str:
+        """The command of docs/operations/backup.md."""
+        return self.run("-m", "infra.backup.backup", verb, str(self._folder / "backup"))
+
+    def lose(self) -> None:
+        """Everything but the backup; what comes next keeps its objects elsewhere, as another region does."""
+        self.headwater("down")
+        shutil.rmtree(self._settings.home)
+        self._settings = self._settings.model_copy(update={"objects": (self._folder / "elsewhere").as_uri()})
+
+    def wait_idle(self) -> None:
+        until = time.monotonic() + PATIENCE_S
+        while (behind := lags(self._settings)) is None or any(behind[group] for group in INGEST & behind.keys()):
+            assert time.monotonic() < until, behind
+            time.sleep(0.2)
+
+    def documents(self) -> Sequence[tuple[Any, ...]]:
+        listed = json.loads(self.headwater("documents", "list", "--json"))["documents"]
+        return [(each["document_id"], each["version"], each["title"], each["chunk_count"]) for each in listed]
+
+    def answer(self) -> tuple[Any, ...]:
+        final = json.loads(self.headwater("ask", "--json", QUESTION).splitlines()[-1])
+        cited = [(each["document_id"], each["version"], each["quote"]) for each in final["citations"]]
+        assert cited
+        return final["text"], cited
+
+
+INGEST = {"chunk", "embed", "upsert", "chunk-embed-upsert", "embed-upsert"}
+"""Consumer groups of the ingest path, however it is cut into segments."""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    deployed = Site(tmp_path)
+    deployed.headwater("up")
+    try:
+        yield deployed
+    finally:
+        deployed.headwater("down")
+
+
+def test_all_is_lost_and_restored_from_the_backup(site: Site, tmp_path: Path) -> None:
+    site.headwater("ingest", str(DOCUMENTS))
+    assert "saved" in site.backed("save")
+
+    edited = tmp_path / "edited"
+    edited.mkdir()
+    (edited / "lamp.md").write_text("# Lamp\n\nThe lamp of the east pier is lit at dusk.\n")
+    site.headwater("ingest", str(edited))
+    (edited / "lamp.md").write_text("# Lamp\n\nThe lamp of the east pier is lit at noon.\n")
+    (edited / "almanac.html").write_text(ALMANAC)
+    site.headwater("ingest", str(edited))
+    site.headwater("documents", "delete", "night-shift.pdf")
+    assert "saved 4 records" in site.backed("save")
+    assert "saved 0 records" in site.backed("save")
+    documents, answer = site.documents(), site.answer()
+    assert "night-shift.pdf" not in [name for name, *_ in documents]
+
+    site.lose()
+    site.headwater("up")
+    assert site.documents() == []
+    assert "restored" in site.backed("restore")
+    site.wait_idle()
+    assert site.documents() == documents
+    assert site.answer() == answer
+    assert "noon" in site.headwater("documents", "show", "lamp.md")
+
+    # A second time changes nothing; without what was deleted, the same comes out.
+    assert "took out 1 records" in site.backed("forget")
+    assert "took out 0 records" in site.backed("forget")
+    site.backed("restore")
+    site.wait_idle()
+    assert site.documents() == documents
+
+
+def test_an_empty_folder_is_no_backup(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "infra.backup.backup", "restore", str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "holds no backup" in done.stderr
+
+
+def test_what_the_broker_deleted_unsaved_is_said() -> None:
+    refuse_gaps({("documents", 0): 7}, {("documents", 0): 7, ("documents", 1): 3})
+    with pytest.raises(Gap, match="offsets 7 to 9 of partition 0"):
+        refuse_gaps({("documents", 0): 7}, {("documents", 0): 9})
