@@ -24,6 +24,7 @@ switched off. A run in which no fault struck work in hand does not count. *Again
 came a second time, as at-least-once delivery allows; *changed* are questions whose second final event says something
 else, because documents had changed meanwhile: the first one counts.
 """
+SCENARIOS = frozenset(range(1, 16))
 COLUMNS = ("lost", "duplicated", "stale", "out_of_order", "unanswered", "answered_twice", "unexpected")
 
 
@@ -89,6 +90,8 @@ def _head(found: Sequence[Row]) -> Iterator[str]:
     sums = {name: sum(row.outcome.verdict.counts[name] for row in found) for name in COLUMNS}
     yield f"{', '.join(f'{count:,} {_spaced(name)}' for name, count in sums.items())}.\n"
     yield "`make chaos SEEDS=50` makes this page; a run is repeated by its seed: `make chaos SEEDS=1 FIRST=7`.\n"
+    if missing := sorted(SCENARIOS - {row.outcome.number for row in found}):
+        yield f"Of the scenarios, {', '.join(map(str, missing))} did not run here: `tests/chaos/test_NUMBER_*.py`.\n"
     yield METHOD
     yield f"![Time to come to rest after the last fault, run by run]({PLOT.name})\n"
 

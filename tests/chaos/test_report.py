@@ -73,6 +73,7 @@ def test_the_page_counts_what_struck_and_tells_what_is_broken() -> None:
     text = page([Row(outcome, HERE) for outcome in (GOOD, BAD, IDLE)])
     assert "| 1. kill -9 | faust | 2 | 4 | 240 | 40 | 1 | 0 |" in text
     assert "lost: t/doc: mark1" in text
+    assert "Of the scenarios, 2, 3, 4" in text
     assert "not counted: kill -9 faust 3" in text
     assert "Commit abc" in text
 
