@@ -4,7 +4,7 @@ from typing import Literal
 
 ExitCode = Literal[1, 2, 3, 4, 5]
 REJECTED: ExitCode = 1
-"""The job ran, and the answer is no: a document was rejected, a question refused."""
+"""The job ran, and the answer is no: a document was rejected, a question refused, what was named is not there."""
 USAGE: ExitCode = 2
 """A flag or a setting is wrong."""
 UNREACHABLE: ExitCode = 3
@@ -36,6 +36,8 @@ def exit_code(error: CommandError | OSError) -> ExitCode:
             return UNREACHABLE
         case TimeoutError():
             return TIMED_OUT
+        case FileNotFoundError():
+            return REJECTED
         case _:
             return FAILED
 

@@ -11,6 +11,7 @@ from streams.letters.codes import CODES, STAGES
 from streams.settings import Settings
 
 CHECKOUT = Path(__file__).parent.parent.parent.parent
+INSTALLED = Path(pipelines.__file__).parent.parent
 IN_NO_LETTER = {
     "unknown-partition",  # the broker's word for an address; a stage says `reply-unreachable`
     "bad-ca-file",
@@ -36,7 +37,7 @@ def test_the_codes_are_those_of_the_page() -> None:
 
 
 def test_no_stage_says_another_code() -> None:
-    said = {code for folder in ("processors", "streams/runtime") for code in raised(CHECKOUT / folder)}
+    said = {code for folder in ("processors", "streams/runtime") for code in raised(INSTALLED / folder)}
     assert {"unreadable", "not-visible", "no-output"} <= said
     assert said - IN_NO_LETTER <= set(CODES)
 
