@@ -100,7 +100,7 @@ class Run:
         began = time.monotonic()
         while time.monotonic() < began + within_s:
             waiting = await asyncio.to_thread(lags, self.settings)
-            if not self.unanswered and waiting is not None and not any(waiting.values()):
+            if not self.unanswered and not any((waiting or {}).values()):
                 break
             await asyncio.sleep(0.1)
         return time.monotonic() - began

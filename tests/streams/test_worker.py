@@ -91,7 +91,7 @@ def test_settings_that_cannot_work_are_named_before_anything_is_opened(wrong: di
 @pytest.mark.parametrize(
     ("stages", "prefix", "reason"),
     [
-        ("embd", "", "no stage 'embd'; stages are chunk, embed, upsert, retrieve, rerank, generate"),
+        ("embd", "", "'embd' is none of chunk, embed, upsert, retrieve, rerank, generate"),
         ("chunk", "absent-", "has no topic absent-documents"),
     ],
 )
@@ -100,7 +100,7 @@ def test_wrong_settings_end_with_code_2(stack: Settings, tmp_path: Path, stages:
     process = start(settings, "--stages", stages, folder=tmp_path)
     _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2
-    assert reason in json.loads(errors.splitlines()[-1])["reason"]
+    assert reason in errors
 
 
 @pytest.mark.parametrize("stages", ["embed", "retrieve"])

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class Deployment:
         self.settings = settings
         self._log = KafkaLog(settings.kafka_config, settings.topic_prefix)
         self._producer = Producer({**settings.kafka_config})
+        self._offsets = count()
 
     def letter(self, topic: str, key: str, value: bytes, ce_type: str, **about: str) -> None:
         said = {
@@ -48,7 +50,7 @@ class Deployment:
             "attempts": "1",
             "source-topic": self.settings.topic_prefix + topic,
             "source-partition": "0",
-            "source-offset": "0",
+            "source-offset": str(next(self._offsets)),
             "time": NOW.isoformat(),
             "trace": TRACE,
         }
