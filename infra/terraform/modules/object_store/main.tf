@@ -23,6 +23,7 @@ locals {
       Principal = { AWS = "arn:aws:iam::${var.account_id}:root" }
       # Without it no one could ever change the key again; it opens nothing by itself: IAM must allow each use, too.
       Action   = "kms:*"
+      # In a key's own policy that is this key.
       Resource = "*"
     }]
   }
@@ -89,6 +90,7 @@ resource "aws_s3_bucket_policy" "this" {
     Statement = [{
       Sid       = "TlsAlone"
       Effect    = "Deny"
+      # A refusal, and so for everybody.
       Principal = "*"
       # Everyone and everything, for it denies.
       Action    = "s3:*"
