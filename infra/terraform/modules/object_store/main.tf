@@ -22,7 +22,7 @@ locals {
       Effect    = "Allow"
       Principal = { AWS = "arn:aws:iam::${var.account_id}:root" }
       # Without it no one could ever change the key again; it opens nothing by itself: IAM must allow each use, too.
-      Action   = "kms:*"
+      Action = "kms:*"
       # In a key's own policy that is this key.
       Resource = "*"
     }]
@@ -85,12 +85,12 @@ resource "aws_s3_bucket_versioning" "this" {
 resource "aws_s3_bucket_policy" "this" {
   for_each = aws_s3_bucket.this
   bucket   = each.value.id
+  # A refusal for everybody, and so the wildcards.
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
       Sid       = "TlsAlone"
       Effect    = "Deny"
-      # A refusal, and so for everybody.
       Principal = "*"
       # Everyone and everything, for it denies.
       Action    = "s3:*"
