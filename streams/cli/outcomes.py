@@ -87,7 +87,7 @@ class Summary:
         self._hidden = hidden
         self._quiet = quiet
         self._outcomes: list[Outcome] = []
-        self._under_way: list[Outcome] = []
+        self._under_way: dict[Path, Outcome] = {}
         self._shown = ExitStack()
         self._bar: Progress | None = None
         self._activity: Activity | None = None
@@ -115,10 +115,10 @@ class Summary:
 
     def published(self, outcome: Outcome) -> None:
         """The broker has it; its receipt is awaited."""
-        self._under_way.append(outcome)
+        self._under_way[outcome.path] = outcome
 
     def note(self, outcome: Outcome) -> None:
-        self._under_way = [each for each in self._under_way if each.path != outcome.path]
+        self._under_way.pop(outcome.path, None)
         self._outcomes.append(outcome)
         if self._bar is not None:
             self._bar.advance(self._bar.task_ids[0])
@@ -164,7 +164,7 @@ class Summary:
                 "running? `headwater status` shows it"
             )
         if self.broken_off:
-            lines += [f"  {outcome}" for outcome in self._under_way]
+            lines += [f"  {outcome}" for outcome in self._under_way.values()]
             lines.append(
                 f"broken off with {self.unanswered} without a receipt, {len(self._under_way)} of them published; those "
                 "go on being indexed, and the same command publishes the rest"
@@ -191,7 +191,9 @@ class Summary:
             "chunks": sum(outcome.chunks for outcome in self._outcomes),
             "embedded": sum(outcome.embedded for outcome in self._outcomes),
             "unanswered": self.unanswered,
-            "under_way": [{"document_id": each.document_id, "version": each.version} for each in self._under_way],
+            "under_way": [
+                {"document_id": each.document_id, "version": each.version} for each in self._under_way.values()
+            ],
             "hidden": self._hidden,
             "documents": [
                 {

@@ -50,9 +50,12 @@ class _Consumer(driver.Consumer):
     def on_buffer_full(self, tp: TP) -> None:
         pass
 
-    def silent_s(self) -> float:
-        """Since the loop of the thread that polls and sends heartbeats turned; faust sees to it every second."""
-        return time.monotonic() - self._thread.last_wakeup_at if self._thread.last_wakeup_at else 0.0
+    def silent_s(self, *, joined_at: float) -> float:
+        """Since the loop of the thread that polls and sends heartbeats turned; faust sees to it every second.
+
+        Before its first sign, a second after the start, since `joined_at`.
+        """
+        return time.monotonic() - max(self._thread.last_wakeup_at, joined_at)
 
     async def wait_first(self, *coros: WaitArgT, **options: Seconds) -> WaitResults:
         """The same, without a task where the first, which is a record's delivery, waits for nothing.
@@ -147,6 +150,7 @@ class _Group(Group):
         channel = self.app.topic(topic, key_type=bytes, value_type=bytes, acks=False)
         self.app.agent(channel, name=f"{name}-agent", concurrency=1)(self._consume)
         self.joined = asyncio.Event()
+        self._joined_at = 0.0
 
     async def start(self) -> None:
         self.app.finalize()
@@ -170,7 +174,7 @@ class _Group(Group):
 
     def silent_s(self) -> float:
         consumer = self.app.consumer if self.joined.is_set() else None
-        return consumer.silent_s() if isinstance(consumer, _Consumer) else 0.0
+        return consumer.silent_s(joined_at=self._joined_at) if isinstance(consumer, _Consumer) else 0.0
 
     async def _consume(self, stream: StreamT[bytes]) -> None:
         assert isinstance(stream, faust.Stream)  # its abstract type does not know `noack`
@@ -188,6 +192,7 @@ class _Group(Group):
         await self.intake.accept(_record(event), generation)
 
     async def _on_assigned(self, app: AppT, assigned: Iterable[TP], **_: object) -> None:
+        self._joined_at = self._joined_at or time.monotonic()
         self.joined.set()
 
     async def _on_revoked(self, app: AppT, revoked: Iterable[TP], **_: object) -> None:

@@ -26,14 +26,6 @@ class TestFaustEngine(KafkaEngineContract):
         assert isinstance(group.app.consumer, _Consumer)
         group.app.consumer._thread.thread_loop.call_soon_threadsafe(let_go.wait)
 
-    @pytest.mark.xfail(
-        reason="faust's sign of life comes at times from the parent's loop; see the changelog", strict=False
-    )
-    async def test_a_reader_that_hangs_is_named_until_it_comes_round_again(
-        self, cluster: KafkaCluster, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        await super().test_a_reader_that_hangs_is_named_until_it_comes_round_again(cluster, monkeypatch)
-
     async def test_after_a_rebalance_a_partition_of_which_nothing_is_committed_is_read_again(
         self, cluster: KafkaCluster
     ) -> None:
