@@ -24,7 +24,7 @@ def embed(body: Json) -> dict[str, Json]:
 @pytest.fixture
 def crowded(stand_ins: Stage) -> Server:
     """Room for one list of 32 texts."""
-    return stand_ins.fresh(f"{MINILM} --max-concurrent-requests 32")
+    return stand_ins.fresh(f"{MINILM} --max-concurrent-requests 32", "--slow-factor", "3")
 
 
 def eventually(condition: Callable[[], bool]) -> None:
@@ -100,7 +100,7 @@ def test_a_body_far_over_the_limit_is_not_read_to_its_end(stand_ins: Stage) -> N
 
 
 def test_a_text_that_fails_takes_its_batch_along(stand_ins: Stage) -> None:
-    server = stand_ins.fresh("--model-id failing", "--slow-factor", "3")
+    server = stand_ins.fresh("--model-id failing", "--slow-factor", "15")
     with Caller(server.port) as first, Caller(server.port) as good, Caller(server.port) as bad:
         # While this is computed, the other two come to stand in one batch.
         busy(server, first, {"inputs": [{"$text": ["foxes", 60]}, {"$text": ["foxes", 60]}]})
