@@ -1,4 +1,8 @@
-"""What the documentation names exists: commands, targets, settings, files, headings."""
+"""What the documentation names exists: commands, options, targets, settings, files, headings.
+
+Between backticks in a sentence stands the name of a command, which may lack its arguments; a whole command, to be typed
+as it is, stands in a fenced block, and tests/infra/test_commands.py runs it.
+"""
 
 import re
 from collections.abc import Mapping
@@ -6,26 +10,27 @@ from pathlib import Path
 
 import pytest
 
-from streams.cli import COMMANDS
+from streams.cli import COMMANDS, Lazy, load
 from streams.settings import Settings
+from tests.blocks import CHECKOUT, FENCED, NEEDS, PAGES, blocks
 
-CHECKOUT = Path(__file__).parent.parent
-PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *(CHECKOUT / "docs").rglob("*.md")]
 MAKEFILE = CHECKOUT / "Makefile"
+LANGUAGES = {"console", "text", "python", "json", "toml", "yaml"}
 
 pytestmark = pytest.mark.skipif(not MAKEFILE.exists(), reason="an installed wheel has no docs")
 
 
-@pytest.fixture(params=[page for page in PAGES if page.exists()], ids=lambda page: page.stem)
+@pytest.fixture(params=PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}")
 def page(request: pytest.FixtureRequest) -> Path:
     path: Path = request.param
     return path
 
 
 def code(page: Path) -> str:
-    """Everything between backticks, and every indented or fenced line that a shell would read."""
-    text = page.read_text()
-    return "\n".join([*re.findall(r"`([^`\n]+)`", text), *re.findall(r"^\s*\$ (.+)$", text, re.MULTILINE)])
+    """Everything between backticks, and every command of a block, a line each."""
+    sentences = FENCED.sub("", page.read_text())
+    named = (" ".join(each.split()) for each in re.findall(r"`([^`]+)`", sentences))
+    return "\n".join([*named, *(command for block in blocks(page) for command in block.commands)])
 
 
 def test_every_command_exists(page: Path) -> None:
@@ -33,6 +38,30 @@ def test_every_command_exists(page: Path) -> None:
         assert word in COMMANDS, f"headwater {word}"
         if isinstance(COMMANDS[word], Mapping) and further:
             assert further in COMMANDS[word], f"headwater {word} {further}"  # type: ignore[operator]  # just checked
+
+
+def test_every_option_exists(page: Path) -> None:
+    for line in re.findall(r"^headwater .*", code(page), re.MULTILINE):
+        _, word, *rest = line.split()
+        entry = COMMANDS.get(word)
+        if isinstance(entry, Mapping) and rest:
+            entry = entry.get(rest[0])
+        if isinstance(entry, Lazy):
+            known = {
+                "--help",
+                *(option for each in load(word, entry).params for option in each.opts + each.secondary_opts),
+            }
+            assert {each for each in rest if each.startswith("--")} <= known, line
+
+
+def test_every_block_says_whether_it_can_be_run(page: Path) -> None:
+    for block in blocks(page):
+        where = f"{page.name}:{block.line}"
+        assert block.language in LANGUAGES, f"{where}: a block of commands is `console`, each command after `$ `"
+        if block.language == "console":
+            assert block.commands, where
+            assert not block.needs or block.needs in NEEDS, f"{where}: none of {NEEDS}"
+            assert block.needs or block.lines[0].startswith("$ "), where
 
 
 def test_every_target_exists(page: Path) -> None:

@@ -1,0 +1,122 @@
+"""Every command of the documentation that can run on this machine runs, and prints what its page shows.
+
+A page is a session: its blocks run in their order, each in the root of a checkout, against one local stack with the
+example documents in it. Blocks that begin with `# needs ...` are left out; tests/test_docs.py holds them to a list.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("infra.terraform", reason="an installed wheel has no infrastructure")
+
+from infra.terraform import offline
+from streams.local.listeners import free_ports
+from streams.settings import LocalStack, Settings
+from tests.blocks import CHECKOUT, PAGES, Block, blocks
+
+pytestmark = [pytest.mark.infra, pytest.mark.stack, pytest.mark.timeout(600)]
+
+README = CHECKOUT / "README.md"
+MADE = {"make demo": "bash examples/demo.sh", "make test": "true"}
+"""What `make` does once all is installed, which it is. All tests run after these in CI, and not within them."""
+ASKS_NOBODY = re.compile(r"cd |export |terraform |kubectl kustomize |headwater size ")
+
+
+def executed(page: Path) -> Sequence[Block]:
+    return [block for block in blocks(page) if block.language == "console" and not block.needs]
+
+
+class Session:
+    """A checkout's root to type commands in, and the settings of a local stack that they may start."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "checkout"
+        for name in ("examples", "infra"):
+            shutil.copytree(CHECKOUT / name, self._folder / name, ignore=shutil.ignore_patterns(".terraform*", "__py*"))
+        kafka, controller, milvus, llm = free_ports(4)
+        local = LocalStack(
+            kafka_port=kafka,
+            kafka_controller_port=controller,
+            milvus_port=milvus,
+            llm_port=llm,
+            jars=CHECKOUT / ".headwater" / "jars",
+        )
+        self._environment = {
+            **os.environ,
+            **Settings(home=folder / "home", local=local).environment,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(CHECKOUT),
+            "CHECKPOINT_DISABLE": "1",  # Terraform would ask its makers for a newer one
+        }
+
+    def export(self, name: str, value: str) -> None:
+        self._environment[name] = value
+
+    def type(self, commands: Sequence[str]) -> str:
+        """What they print; the first that fails fails the test."""
+        done = subprocess.run(
+            ["bash", "-euxo", "pipefail", "-c", "\n".join(commands)],
+            cwd=self._folder,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Session]:
+    with tempfile.TemporaryDirectory(prefix="headwater-", ignore_cleanup_errors=True) as folder:
+        typing = Session(Path(folder))
+        yield typing
+        typing.type(["headwater down"])
+
+
+def test_the_demo_prints_what_the_readme_shows(session: Session) -> None:
+    printed = "".join(session.type([MADE[command] for command in block.commands]) for block in executed(README))
+    [shown] = [block for block in blocks(README) if block.language == "text"]
+    assert absent(shown.lines, printed) == []
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page != README and executed(page)],
+    ids=lambda page: page.parent.name + "/" + page.stem,
+)
+def test_the_commands_of_a_page_work_and_print_what_it_shows(page: Path, session: Session) -> None:
+    commands = [command for block in executed(page) for command in block.commands]
+    for program in sorted({shlex.split(command)[0] for command in commands} - {"cd", "export"}):
+        if program not in ("headwater", "python") and shutil.which(program) is None:
+            pytest.skip(f"no {program} on the PATH: the commands of {page.name} are not run")
+    if any(command.startswith("terraform ") for command in commands):
+        try:
+            session.export("TF_PLUGIN_DIR", str(offline.plugin_folder()))
+        except offline.Unavailable as missing:
+            pytest.skip(str(missing))
+    if not all(ASKS_NOBODY.match(command) for command in commands):
+        session.type(["headwater up", "headwater ingest examples/documents"])
+    for block in executed(page):
+        assert absent(block.printed, session.type(block.commands)) == [], f"{page.name}:{block.line}"
+
+
+def absent(shown: Sequence[str], printed: str) -> Sequence[str]:
+    """Lines of a page whose first words were not printed; figures, bars and where lines break are a machine's own."""
+    there = " ".join(comparable(printed))
+    return [line for line in shown if " ".join(comparable(line)[:3]) not in there]
+
+
+def comparable(text: str) -> Sequence[str]:
+    words = (re.sub(r"[0-9a-f]{32}|\d[\d.,]*", "N", word) for word in text.split())
+    return [word for word in words if word.isascii() and word != "..."]
