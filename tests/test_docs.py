@@ -62,6 +62,13 @@ def test_every_block_says_whether_it_can_be_run(page: Path) -> None:
             assert block.commands, where
             assert not block.needs or block.needs in NEEDS, f"{where}: none of {NEEDS}"
             assert block.needs or block.lines[0].startswith("$ "), where
+    assert "```" not in FENCED.sub("", page.read_text()), "a block that is indented, or not closed"
+
+
+def test_every_path_in_a_command_exists(page: Path) -> None:
+    for command in (command for block in blocks(page) for command in block.commands):
+        for path in re.findall(r"(?<= )(?:docs|examples|infra)/\S+", command):
+            assert (CHECKOUT / path).exists(), path
 
 
 def test_every_target_exists(page: Path) -> None:

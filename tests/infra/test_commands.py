@@ -22,12 +22,15 @@ from infra.terraform import offline
 from streams.local.listeners import free_ports
 from streams.settings import LocalStack, Settings
 from tests.blocks import CHECKOUT, PAGES, Block, blocks
+from tests.infra.manifests import rendered
 
 pytestmark = [pytest.mark.infra, pytest.mark.stack, pytest.mark.timeout(600)]
 
 README = CHECKOUT / "README.md"
 MADE = {"make demo": "bash examples/demo.sh", "make test": "true"}
 """What `make` does once all is installed, which it is. All tests run after these in CI, and not within them."""
+NAMED = re.compile(r"(?<= )(?=([a-z]+)[/ ]([a-z][a-z0-9-]*))")
+"""`deployment/upsert` and `kafkatopic documents`, as kubectl takes them."""
 ASKS_NOBODY = re.compile(r"cd |export |terraform |kubectl kustomize |headwater size ")
 
 
@@ -109,6 +112,16 @@ def test_the_commands_of_a_page_work_and_print_what_it_shows(page: Path, session
         session.type(["headwater up", "headwater ingest examples/documents"])
     for block in executed(page):
         assert absent(block.printed, session.type(block.commands)) == [], f"{page.name}:{block.line}"
+
+
+def test_what_commands_for_a_cluster_name_is_in_an_overlay() -> None:
+    objects = [each for overlay in ("overlays/dev", "overlays/prod") for each in rendered(overlay)]
+    there = {(each["kind"].lower(), each["metadata"]["name"]) for each in objects}
+    commands = [command for page in PAGES for block in blocks(page) if block.needs for command in block.commands]
+    named = {pair for command in commands if command.startswith("kubectl ") for pair in NAMED.findall(command)}
+    of_ours = {(kind, name) for kind, name in named if kind in {kind for kind, _ in there}}
+    assert of_ours
+    assert of_ours <= there
 
 
 def absent(shown: Sequence[str], printed: str) -> Sequence[str]:
