@@ -1,7 +1,8 @@
-"""The fenced blocks of the documentation, and which of their commands can run here.
+"""The commands of the documentation, and which of them can run here.
 
 A block of commands is `console`, each command after `$ `, the rest what it prints. It is run by
-tests/infra/test_commands.py, or its first line says why not: `# needs a cluster`.
+tests/infra/test_commands.py, or its first line says why not: `# needs a cluster`. A command that stands between
+backticks in a sentence may lack its arguments; what can be run of these is run, too.
 """
 
 import re
@@ -53,3 +54,8 @@ def blocks(page: Path) -> Iterator[Block]:
     text = page.read_text()
     for found in FENCED.finditer(text):
         yield Block(text.count("\n", 0, found.start()) + 1, found["language"], found["body"].splitlines())
+
+
+def in_sentences(page: Path) -> Sequence[str]:
+    """What stands between backticks outside of blocks, each on a line."""
+    return [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", FENCED.sub("", page.read_text()))]

@@ -1,8 +1,4 @@
-"""What the documentation names exists: commands, options, targets, settings, files, headings.
-
-Between backticks in a sentence stands the name of a command, which may lack its arguments; a whole command, to be typed
-as it is, stands in a fenced block, and tests/infra/test_commands.py runs it.
-"""
+"""What the documentation names exists: commands, options, targets, settings, files, headings."""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +8,7 @@ import pytest
 
 from streams.cli import COMMANDS, Lazy, load
 from streams.settings import Settings
-from tests.blocks import CHECKOUT, FENCED, NEEDS, PAGES, blocks
+from tests.blocks import CHECKOUT, FENCED, NEEDS, PAGES, blocks, in_sentences
 
 MAKEFILE = CHECKOUT / "Makefile"
 LANGUAGES = {"console", "text", "python", "json", "toml", "yaml"}
@@ -28,9 +24,7 @@ def page(request: pytest.FixtureRequest) -> Path:
 
 def code(page: Path) -> str:
     """Everything between backticks, and every command of a block, a line each."""
-    sentences = FENCED.sub("", page.read_text())
-    named = (" ".join(each.split()) for each in re.findall(r"`([^`]+)`", sentences))
-    return "\n".join([*named, *(command for block in blocks(page) for command in block.commands)])
+    return "\n".join([*in_sentences(page), *(command for block in blocks(page) for command in block.commands)])
 
 
 def test_every_command_exists(page: Path) -> None:

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,9 +19,10 @@ import pytest
 pytest.importorskip("infra.terraform", reason="an installed wheel has no infrastructure")
 
 from infra.terraform import offline
+from streams.cli.problems import USAGE
 from streams.local.listeners import free_ports
 from streams.settings import LocalStack, Settings
-from tests.blocks import CHECKOUT, PAGES, Block, blocks
+from tests.blocks import CHECKOUT, PAGES, Block, blocks, in_sentences
 from tests.infra.manifests import rendered
 
 pytestmark = [pytest.mark.infra, pytest.mark.stack, pytest.mark.timeout(600)]
@@ -31,7 +32,11 @@ MADE = {"make demo": "bash examples/demo.sh", "make test": "true"}
 """What `make` does once all is installed, which it is. All tests run after these in CI, and not within them."""
 NAMED = re.compile(r"(?<= )(?=([a-z]+)[/ ]([a-z][a-z0-9-]*))")
 """`deployment/upsert` and `kafkatopic documents`, as kubectl takes them."""
+BY_THEMSELVES = re.compile(r"headwater (?!up\b|down\b|worker\b|schemas export\b)[a-z][a-z -]*")
+"""Commands in sentences that are whole, but for those that would end the session, never end, or write a checkout."""
+READY = ("headwater up", "headwater ingest examples/documents")
 ASKS_NOBODY = re.compile(r"cd |export |terraform |kubectl kustomize |headwater size ")
+"""A page of such commands needs no stack."""
 
 
 def executed(page: Path) -> Sequence[Block]:
@@ -64,8 +69,8 @@ class Session:
     def export(self, name: str, value: str) -> None:
         self._environment[name] = value
 
-    def type(self, commands: Sequence[str]) -> str:
-        """What they print; the first that fails fails the test."""
+    def type(self, commands: Sequence[str], exit_codes: Collection[int] = (0,)) -> str:
+        """What they print; the first that fails ends them, and the test."""
         done = subprocess.run(
             ["bash", "-euxo", "pipefail", "-c", "\n".join(commands)],
             cwd=self._folder,
@@ -75,7 +80,7 @@ class Session:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode in exit_codes, done.stdout + done.stderr
         return done.stdout
 
 
@@ -88,7 +93,9 @@ def session() -> Iterator[Session]:
 
 
 def test_the_demo_prints_what_the_readme_shows(session: Session) -> None:
-    printed = "".join(session.type([MADE[command] for command in block.commands]) for block in executed(README))
+    printed = "".join(
+        session.type([MADE.get(command, command) for command in block.commands]) for block in executed(README)
+    )
     [shown] = [block for block in blocks(README) if block.language == "text"]
     assert absent(shown.lines, printed) == []
 
@@ -109,9 +116,15 @@ def test_the_commands_of_a_page_work_and_print_what_it_shows(page: Path, session
         except offline.Unavailable as missing:
             pytest.skip(str(missing))
     if not all(ASKS_NOBODY.match(command) for command in commands):
-        session.type(["headwater up", "headwater ingest examples/documents"])
+        session.type(READY)
     for block in executed(page):
         assert absent(block.printed, session.type(block.commands)) == [], f"{page.name}:{block.line}"
+
+
+def test_what_sentences_name_works_by_itself_or_lacks_its_arguments(session: Session) -> None:
+    session.type(READY)
+    for command in sorted({code for page in PAGES for code in in_sentences(page) if BY_THEMSELVES.fullmatch(code)}):
+        session.type([command], exit_codes=(0, USAGE))
 
 
 def test_what_commands_for_a_cluster_name_is_in_an_overlay() -> None:
