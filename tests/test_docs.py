@@ -1,6 +1,7 @@
 """What the documentation names exists: commands, options, targets, settings, files, headings."""
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -74,6 +75,16 @@ def test_every_setting_exists(page: Path) -> None:
     known = {f"HEADWATER_{name.upper()}" for name in Settings.model_fields}
     named = set(re.findall(r"HEADWATER_[A-Z0-9]+(?:_[A-Z0-9]+)*", page.read_text()))
     assert named <= known
+
+
+def test_every_value_of_a_setting_is_accepted(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for each in in_sentences(page):
+        if re.match(r"HEADWATER_\w+=\S", each):
+            [assigned] = shlex.split(each.replace(r"\|", "|"))  # a bar in a table
+            name, _, value = assigned.partition("=")
+            with monkeypatch.context() as patch:
+                patch.setenv(name, value)
+                Settings()
 
 
 def test_every_link_leads_somewhere(page: Path) -> None:
