@@ -9,7 +9,7 @@ from streams.provisioning import desired
 from streams.runtime.segments import Segment
 from streams.settings import Settings
 from streams.tail import GROUP as TAIL
-from streams.topics import ANSWERS, CANCELLATIONS, LETTERS_SETTLED, TOPICS
+from streams.topics import ANSWERS, CANCELLATIONS, DOCUMENTS, LETTERS_SETTLED, TOPICS
 from streams.wiring import Pipeline
 
 CLUSTER = "headwater"
@@ -35,6 +35,7 @@ class Rule:
 
 
 _TAIL = Rule("group", TAIL, ("Describe",), why="asked for its coordinator by whoever reads outside a group")
+_LETTERS = Rule("group", LETTERS, ("Describe",), why=_TAIL.why)
 
 
 def topics() -> str:
@@ -48,7 +49,7 @@ def topics() -> str:
 
 
 def users(segments: Sequence[Segment]) -> str:
-    """A KafkaUser for each segment's workers, for callers, and for operators. Its Secret has the same name."""
+    """A KafkaUser for each segment's workers, for callers, operators and backups. Its Secret has the same name."""
     return MADE.format("the wiring (streams/pipelines.py, streams/strimzi.py)") + "---\n".join(
         _head("KafkaUser", name)
         + "spec:\n  authentication: {type: scram-sha-512}\n  authorization:\n    type: simple\n    acls:\n"
@@ -63,6 +64,9 @@ def rights(segments: Sequence[Segment]) -> Mapping[str, Sequence[Rule]]:
     return {
         **{segment.group(""): list(_worker(segment)) for segment in segments},
         f"{CLUSTER}-client": list(_client(pipelines)),
+        # `headwater backup save` and `restore`: whoever saves every night may change nothing.
+        f"{CLUSTER}-backup": [Rule("topic", DOCUMENTS.name, ("Read",)), _LETTERS],
+        f"{CLUSTER}-restore": [Rule("topic", DOCUMENTS.name, ("Write",))],
         f"{CLUSTER}-operator": list(_operator(segments)),
     }
 

@@ -50,6 +50,11 @@ COMMANDS: Mapping[str, Lazy | Mapping[str, Lazy]] = {
         "replay": Lazy("streams.cli.dlq:replay", "Write the records of letters back to their topics, each once."),
         "drop": Lazy("streams.cli.dlq:drop", "Give letters up."),
     },
+    "backup": {
+        "save": Lazy("streams.cli.backup:save", "Save the documents that were published since the last time."),
+        "restore": Lazy("streams.cli.backup:restore", "Publish all that was saved again."),
+        "forget": Lazy("streams.cli.backup:forget", "Take deleted documents out of what was saved."),
+    },
     "worker": Lazy("streams.cli.worker:worker", "Run stages of the pipelines until stopped.", OPERATE),
     "size": Lazy("streams.cli.size:size", "Compute what a load needs, with the arithmetic.", OPERATE),
     "trace": Lazy("streams.cli.trace:trace", "Draw where the time of one trace went.", OPERATE),
@@ -72,6 +77,7 @@ COMMANDS: Mapping[str, Lazy | Mapping[str, Lazy]] = {
 GROUPS = {
     "documents": ("List, show and delete documents.", DATA),
     "dlq": ("List, show, replay and drop dead letters.", OPERATE),
+    "backup": ("Save and restore the documents, which nothing else makes anew.", OPERATE),
     "topics": ("Compare and create the topics.", CONTRACT),
     "index": ("Size, create and migrate the collections of the vector store.", CONTRACT),
     "schemas": ("Export and check the wire contract.", CONTRACT),

@@ -3,7 +3,7 @@
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.letters.log import Positions
@@ -45,6 +45,15 @@ class KafkaLog:
             consumer.assign(assigned)
             while ends:
                 yield from self._batch(consumer, ends)
+
+    def topic_id(self, topic: str) -> str:
+        """Which the broker gives to no other topic, even of the same name."""
+        name = self._prefix + topic
+        admin = AdminClient({**self._config, "log_level": 2})  # it must outlive the answer
+        try:
+            return str(admin.describe_topics(TopicCollection([name]))[name].result(PATIENCE_S).topic_id)
+        except KafkaException as error:
+            raise self._said(error) from error
 
     def delete(self, before: Positions) -> None:
         cuts = [TopicPartition(self._prefix + topic, number, offset) for (topic, number), offset in before.items()]

@@ -26,7 +26,7 @@ class Pods:
     labels: Mapping[str, str]
     spec: Mapping[str, Any]
     ends: bool
-    """Whether they run to their end, as those of a Job do."""
+    """Whether they run to their end, as those of a Job or a CronJob do."""
 
     def containers(self) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
         """Each container with a name to report it by, and whether it runs as long as the pod."""
@@ -64,9 +64,10 @@ def name_of(each: Object) -> str:
 
 def pods(tree: str) -> Iterator[Pods]:
     """Of everything that makes pods itself; operators make theirs."""
-    for each in of_kind(tree, "Deployment", "StatefulSet", "DaemonSet", "Job"):
-        template = each["spec"]["template"]
-        yield Pods(name_of(each), template["metadata"].get("labels", {}), template["spec"], each["kind"] == "Job")
+    for each in of_kind(tree, "Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob"):
+        spec = each["spec"]["jobTemplate"]["spec"] if each["kind"] == "CronJob" else each["spec"]
+        template = spec["template"]
+        yield Pods(name_of(each), template["metadata"].get("labels", {}), template["spec"], "Job" in each["kind"])
 
 
 def chosen(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:

@@ -41,6 +41,9 @@ from schemas import (
     Tenant,
 )
 from streams import pages, provisioning, strimzi
+from streams.backup.archive import Archive
+from streams.backup.restoring import restore
+from streams.backup.saving import save
 from streams.client import Client
 from streams.engines import engine_of
 from streams.lag import lags
@@ -52,7 +55,7 @@ from streams.letters.selection import Selection
 from streams.local.listeners import free_ports
 from streams.local.parts import Part
 from streams.pipelines import ingest, query
-from streams.runtime.errors import Fatal
+from streams.runtime.errors import Fatal, NotAllowed
 from streams.runtime.producer import KafkaBroker
 from streams.runtime.records import Outgoing
 from streams.runtime.segments import Segment, segments
@@ -108,7 +111,8 @@ def test_every_rule_is_rendered_and_no_other() -> None:
         user: {(r.kind, r.name, "prefix" if r.prefix else "literal", *r.operations) for r in rules}
         for user, rules in strimzi.rights(hosted()).items()
     }
-    assert set(rendered) == {*(f"headwater-{stage}" for stage in STAGES), "headwater-client", "headwater-operator"}
+    others = {f"headwater-{user}" for user in ("client", "operator", "backup", "restore")}
+    assert set(rendered) == {*(f"headwater-{stage}" for stage in STAGES), *others}
 
 
 def test_nothing_is_allowed_on_all_names_and_what_is_on_many_has_its_reason() -> None:
@@ -307,6 +311,22 @@ async def until_written(deployment: Deployment, topic: str) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not await asyncio.to_thread(lambda: list(log.scan(log.starts([topic])))):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
+
+
+@pytest.mark.stack
+async def test_what_one_user_saves_another_restores_and_neither_can_do_both(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    reader, writer, archive = deployment.of("backup"), deployment.of("restore"), Archive(str(tmp_path / "backup"))
+    async with Client(deployment.of("client")) as caller:
+        await caller.publish("kept", "The mill stands at the river since 1817.")
+    assert (await save(reader, archive), await save(reader, archive)) == (1, 0)
+    assert await restore(writer, archive) == 1
+    assert await save(reader, archive) == 1
+    with pytest.raises(NotAllowed):
+        await restore(reader, archive)
+    with pytest.raises(ConnectionError, match="documents"):
+        await save(writer, archive)
 
 
 @pytest.mark.stack

@@ -3,6 +3,9 @@ locals {
   reads  = { Effect = "Allow", Action = ["kms:Decrypt"], Resource = [var.object_key_arn] }
   writes = { Effect = "Allow", Action = ["kms:Decrypt", "kms:GenerateDataKey"], Resource = [var.object_key_arn] }
 
+  # Who may not list a bucket is told "forbidden" of an object that is missing, and takes it for an outage.
+  tells_missing = { Effect = "Allow", Action = ["s3:ListBucket"], Resource = [var.bucket_arns.claims] }
+
   # A star after a bucket's slash stands for its objects: their names are hashes and counters, known to no policy.
   roles = {
     # Reads documents too large for an event, by their claims.
@@ -10,6 +13,7 @@ locals {
       account = "headwater:chunk"
       may = [
         { Effect = "Allow", Action = ["s3:GetObject"], Resource = ["${var.bucket_arns.claims}/*"] },
+        local.tells_missing,
         local.reads,
       ]
     }
@@ -47,15 +51,52 @@ locals {
       ]
     }
 
-    # Copies segments to the backups and back; old backups expire, so it deletes nothing there.
+    # Adds to the backup each night: claimed content and files of records. What lies there it can neither read nor delete.
     backup = {
       account = "headwater:backup"
+      may = [
+        { Effect = "Allow", Action = ["s3:GetObject"], Resource = ["${var.bucket_arns.claims}/*"] },
+        local.tells_missing,
+        { Effect = "Allow", Action = ["s3:ListBucket"], Resource = [var.bucket_arns.backups] },
+        { Effect = "Allow", Action = ["s3:PutObject", "s3:AbortMultipartUpload"], Resource = ["${var.bucket_arns.backups}/documents/*"] },
+        local.writes,
+      ]
+    }
+
+    # Takes deleted documents out of it; the versions before come back for `deleted_days`.
+    forget = {
+      account = "headwater:forget"
+      may = [
+        { Effect = "Allow", Action = ["s3:ListBucket"], Resource = [var.bucket_arns.backups] },
+        {
+          Effect   = "Allow"
+          Action   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
+          Resource = ["${var.bucket_arns.backups}/documents/*"]
+        },
+        local.writes,
+      ]
+    }
+
+    # Brings it back, claimed content first.
+    restore = {
+      account = "headwater:restore"
+      may = [
+        { Effect = "Allow", Action = ["s3:ListBucket"], Resource = [var.bucket_arns.backups] },
+        { Effect = "Allow", Action = ["s3:GetObject"], Resource = ["${var.bucket_arns.backups}/documents/*"] },
+        { Effect = "Allow", Action = ["s3:PutObject", "s3:AbortMultipartUpload"], Resource = ["${var.bucket_arns.claims}/*"] },
+        local.writes,
+      ]
+    }
+
+    # For Milvus' own tool, milvus-backup: copies segments beside the saved documents, and back.
+    milvus_backup = {
+      account = "headwater:milvus-backup"
       may = [
         { Effect = "Allow", Action = ["s3:ListBucket", "s3:GetBucketLocation"], Resource = [var.bucket_arns.milvus, var.bucket_arns.backups] },
         {
           Effect   = "Allow"
           Action   = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
-          Resource = ["${var.bucket_arns.milvus}/*", "${var.bucket_arns.backups}/*"]
+          Resource = ["${var.bucket_arns.milvus}/*", "${var.bucket_arns.backups}/milvus/*"]
         },
         local.writes,
       ]

@@ -1,11 +1,13 @@
 # What is deleted, and when: nothing personal is kept for ever, and what was deleted by mistake comes back for a week.
 
 locals {
-  # Days until an object goes by itself; null: when Milvus, or whoever put it there, deletes it.
-  expires_days = {
-    claims  = var.claims_days
+  # Days until an object goes by itself, and what its name begins with; null: when Milvus, or whoever put it there, deletes it.
+  # A save of the documents (`documents/` in backups) adds to those before, all of which a restore needs: no rule may expire
+  # one. Copies of Milvus are whole, and a newer one replaces an older.
+  expires = {
+    claims  = { days = var.claims_days, prefix = "" }
     milvus  = null
-    backups = var.backups_days
+    backups = { days = var.backups_days, prefix = "milvus/" }
     models  = null
   }
 }
@@ -28,14 +30,16 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
   }
 
   dynamic "rule" {
-    for_each = local.expires_days[each.key] == null ? [] : [local.expires_days[each.key]]
+    for_each = local.expires[each.key] == null ? [] : [local.expires[each.key]]
     content {
       id     = "expiry"
       status = "Enabled"
-      filter {}
+      filter {
+        prefix = rule.value.prefix
+      }
 
       expiration {
-        days = rule.value
+        days = rule.value.days
       }
     }
   }

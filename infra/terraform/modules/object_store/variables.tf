@@ -32,13 +32,13 @@ variable "claims_days" {
 }
 
 variable "backups_days" {
-  description = "How long backups are kept, in days; an erased document is gone from all copies after this."
+  description = "How long copies of Milvus in the bucket of backups are kept, in days; an erased document is gone from all of them after this."
   type        = number
   default     = 35
 
   validation {
     condition     = var.backups_days >= 7
-    error_message = "At least seven days of backups."
+    error_message = "At least seven days of copies."
   }
 }
 

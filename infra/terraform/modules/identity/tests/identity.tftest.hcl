@@ -70,7 +70,7 @@ run "only_lists_of_the_autoscaler_reach_everything" {
   }
 }
 
-run "workers_read_claims_and_only_milvus_deletes" {
+run "workers_read_claims_and_only_milvus_and_forgetting_delete" {
   command = plan
 
   assert {
@@ -78,8 +78,39 @@ run "workers_read_claims_and_only_milvus_deletes" {
     error_message = "The chunk stage reads and does not write."
   }
   assert {
-    condition     = [for name, policy in aws_iam_role_policy.this : name if strcontains(policy.policy, "s3:DeleteObject")] == ["milvus"]
+    condition     = toset([for name, policy in aws_iam_role_policy.this : name if strcontains(policy.policy, "s3:DeleteObject")]) == toset(["forget", "milvus"])
     error_message = "Nobody else may delete objects."
+  }
+}
+
+run "whoever_reads_claims_can_tell_a_missing_one_from_an_outage" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for name in ["chunk", "backup"] : anytrue([
+        for statement in jsondecode(aws_iam_role_policy.this[name].policy).Statement :
+        statement.Action == ["s3:ListBucket"] && statement.Resource == ["arn:aws:s3:::claims"]
+      ])
+    ])
+    error_message = "S3 says 403, and not 404, to whoever may not list."
+  }
+}
+
+run "saving_only_adds_and_restoring_only_reads" {
+  command = plan
+
+  assert {
+    condition = {
+      for name in ["backup", "restore"] : name => toset(flatten([
+        for statement in jsondecode(aws_iam_role_policy.this[name].policy).Statement : statement.Action
+        if anytrue([for resource in statement.Resource : startswith(resource, "arn:aws:s3:::backups")])
+      ]))
+      } == {
+      backup  = toset(["s3:ListBucket", "s3:PutObject", "s3:AbortMultipartUpload"])
+      restore = toset(["s3:ListBucket", "s3:GetObject"])
+    }
+    error_message = "Who saves every night can take nothing away, and who restores changes nothing there."
   }
 }
 

@@ -52,15 +52,15 @@ run "every_bucket_is_private_encrypted_and_versioned" {
   }
 }
 
-run "claims_and_backups_expire_and_segments_do_not" {
+run "claims_and_copies_of_milvus_expire_and_saved_documents_do_not" {
   command = apply
 
   assert {
     condition = {
       for purpose, config in aws_s3_bucket_lifecycle_configuration.this :
-      purpose => [for rule in config.rule : one(rule.expiration).days if rule.id == "expiry"]
-    } == { claims = [30], backups = [35], milvus = [], models = [] }
-    error_message = "Expiry by purpose."
+      purpose => [for rule in config.rule : "${one(rule.filter).prefix}* ${one(rule.expiration).days}" if length(rule.expiration) > 0]
+    } == { claims = ["* 30"], backups = ["milvus/* 35"], milvus = [], models = [] }
+    error_message = "Expiry by purpose: a restore needs every save of the documents, however old."
   }
   assert {
     condition = alltrue([

@@ -1,1 +1,0 @@
-"""Backup and restore of everything that cannot be made anew: the documents as they were published."""
