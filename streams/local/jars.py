@@ -40,25 +40,25 @@ class Jar:
         return f"{artifact}-{version}.jar"
 
 
-def locked() -> list[Jar]:
-    """The jars of the committed lock, in class path order."""
-    lines = (line.split() for line in LOCK.read_text().splitlines() if line and not line.startswith("#"))
+def locked(lock: Path = LOCK) -> list[Jar]:
+    """The jars of a committed lock, in class path order."""
+    lines = (line.split() for line in lock.read_text().splitlines() if line and not line.startswith("#"))
     return [Jar(coordinate, sha256) for sha256, coordinate in lines]
 
 
-def missing(folder: Path) -> list[Jar]:
+def missing(folder: Path, lock: Path = LOCK) -> list[Jar]:
     """The jars that `folder` lacks or holds with other content."""
-    return [jar for jar in locked() if _sha256(folder / jar.filename) != jar.sha256]
+    return [jar for jar in locked(lock) if _sha256(folder / jar.filename) != jar.sha256]
 
 
-def class_path(folder: Path) -> str:
+def class_path(folder: Path, lock: Path = LOCK) -> str:
     """What `java -cp` takes."""
-    return ":".join(str((folder / jar.filename).resolve()) for jar in locked())
+    return ":".join(str((folder / jar.filename).resolve()) for jar in locked(lock))
 
 
-def fetch(folder: Path, report: Report) -> None:
+def fetch(folder: Path, report: Report, lock: Path = LOCK) -> None:
     """Download what `folder` lacks, if anything; everything in it is verified when this returns."""
-    wanted, total = missing(folder), len(locked())
+    wanted, total = missing(folder, lock), len(locked(lock))
     if not wanted:
         return
     report(total - len(wanted), total)
