@@ -5,7 +5,7 @@ class Fatal(Exception):
     """The worker must stop now and leave the record uncommitted, so that the next start tries it again.
 
     `code` is one of `transient-budget`, `breaker-open`, `dead-letter-failed`, `broker-lost`, `topic-missing`,
-    `not-allowed`, `loop-stuck`.
+    `not-allowed`, `loop-stuck`, `commits-refused`.
     """
 
     def __init__(self, code: str, detail: str) -> None:

@@ -24,6 +24,12 @@ PATIENCE_S = 0.1
 """A paused partition loses what was fetched ahead of it, so a window that is full for a moment is waited for."""
 LET_GO_S = 10.0
 """How long the event loop may take to say how far it came before the group gets no commit from us."""
+REFUSED_S, REFUSED_EVERY_S = 120.0, 30.0
+"""A member that the group knows no more joins again within seconds, and commits. One of which no commit is taken for so
+long, while every so often one is refused, does the same work again and again: it had better start anew."""
+DISOWNED = frozenset((KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID))
+"""How a commit is refused of a member that the group knows no more."""
+NEVER = float("-inf")
 HOPELESS = frozenset(
     (
         # How a consumer that is lost for good reports it, in a message whose error does not call itself fatal: another
@@ -94,6 +100,8 @@ class Reader:
         self._handed = self._handed_bytes = 0
         self._taken = self._taken_bytes = 0
         self._wanted: Mapping[Partition, int] = {}
+        self._refused_from = self._refused_to = NEVER
+        """The first and the last refusal of a commit since one was taken."""
         self.came_round_at = time.monotonic()
         """When the thread last began to read or to wait, for neither of which it takes a second."""
 
@@ -192,9 +200,25 @@ class Reader:
     def _on_commit(self, error: KafkaError | None, offsets: list[TopicPartition]) -> None:
         if error is not None:
             _note(error, "not committed")
+            self._refuse(error)
         taken = {(each.topic, each.partition): each.offset for each in offsets if each.error is None}
         if error is None and taken:
+            self._refused_to = NEVER
             self._loop.call_soon_threadsafe(self._keeper.committed, taken)
+
+    def _refuse(self, error: KafkaError) -> None:
+        if error.code() not in DISOWNED:
+            return
+        now = time.monotonic()
+        if now - self._refused_to > REFUSED_EVERY_S:
+            self._refused_from = now
+        self._refused_to = now
+        if now - self._refused_from > REFUSED_S:
+            raise Fatal(
+                "commits-refused",
+                f"the group takes no commit of {self._topic!r} any more ({error.str()}): what was done since the last "
+                "one is done again",
+            )
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._loop.call_soon_threadsafe(self._keeper.assigned, _names(partitions))
