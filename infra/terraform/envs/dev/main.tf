@@ -97,7 +97,7 @@ module "platform" {
 }
 
 output "settings_env" {
-  description = "For a settings.env of an overlay."
+  description = "For infra/k8s/overlays/dev-aws/settings.env."
   value       = module.platform.settings_env
 }
 

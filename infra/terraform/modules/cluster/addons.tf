@@ -58,6 +58,6 @@ resource "aws_eks_addon" "volumes" {
   cluster_name             = aws_eks_cluster.this.name
   addon_name               = "aws-ebs-csi-driver"
   service_account_role_arn = aws_iam_role.addon["aws-ebs-csi-driver"].arn
-  # The default class of volumes is infra/k8s/overlays/prod/storageclass.yaml: encrypted, as the addon's own is not.
+  # The default class of volumes is infra/k8s/components/aws/storageclass.yaml: encrypted, as the addon's own is not.
   depends_on = [module.general, aws_iam_role_policy_attachment.addon]
 }
