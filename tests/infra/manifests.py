@@ -51,7 +51,7 @@ def rendered(tree: str) -> Sequence[Object]:
     )
     assert not done.returncode, done.stderr
     assert not done.stderr, done.stderr  # a warning: of a deprecated field, say
-    return [each for each in yaml.safe_load_all(done.stdout) if each]
+    return [each for each in yaml.load_all(done.stdout, yaml.CSafeLoader) if each]  # ten times as fast as in Python
 
 
 def of_kind(tree: str, *kinds: str) -> Iterator[Object]:

@@ -1,13 +1,20 @@
 """What infra/k8s renders is what the published schemas of the named versions allow, custom resources included."""
 
 import copy
+import re
 import shutil
+import subprocess
+import sys
 from typing import Any
 
 import pytest
+import yaml
 
-from infra.k8s.schemas.published import published
+pytest.importorskip("infra.k8s", reason="an installed wheel has no infrastructure")
+
+from infra.k8s.schemas.published import HERE, STRIMZI, published
 from infra.k8s.schemas.strict import Checker
+from tests.blocks import CHECKOUT, PAGES, blocks
 from tests.infra.manifests import COMBINATIONS, of_kind, rendered
 
 # The first run on a machine downloads 70 MB.
@@ -72,6 +79,13 @@ def test_every_object_is_what_the_schema_of_its_kind_allows(tree: str, checker: 
     assert [fault for each in rendered(tree) for fault in checker.faults(each)] == []
 
 
+def test_every_object_in_the_documentation_is_what_the_schema_of_its_kind_allows(checker: Checker) -> None:
+    written = ["\n".join(block.lines) for page in PAGES for block in blocks(page) if block.language == "yaml"]
+    objects = [each for text in written for each in yaml.safe_load_all(text) if "apiVersion" in each]
+    assert objects
+    assert [fault for each in objects for fault in checker.faults(each)] == []
+
+
 @pytest.mark.parametrize(("kind", "path", "value", "fault"), WRONG)
 def test_what_no_schema_allows_is_named_with_its_object(
     kind: str, path: str, value: object, fault: str, checker: Checker
@@ -95,5 +109,40 @@ def test_what_no_schema_allows_is_named_with_its_object(
 def test_a_kind_without_a_schema_is_an_error(checker: Checker) -> None:
     rocket = {"apiVersion": "example.org/v1", "kind": "Rocket", "metadata": {"name": "x"}}
     assert checker.faults(rocket) == ["Rocket/x: no schema of Rocket in example.org/v1"]
-    old = {"apiVersion": "policy/v1beta1", "kind": "PodDisruptionBudget", "metadata": {"name": "x"}}
-    assert checker.faults(old) == ["PodDisruptionBudget/x: no schema of PodDisruptionBudget in policy/v1beta1"]
+    removed = {"apiVersion": "policy/v1beta1", "kind": "PodDisruptionBudget", "metadata": {"name": "x"}}
+    assert checker.faults(removed) == ["PodDisruptionBudget/x: no schema of PodDisruptionBudget in policy/v1beta1"]
+
+
+@pytest.mark.usefixtures("checker")  # which skips
+def test_what_comes_by_a_pipe_is_checked_too() -> None:
+    right, other = list(of_kind("overlays/dev", "KafkaTopic"))[:2]
+    wrong = {**other, "spec": {**other["spec"], "partitions": "1"}}
+    done = subprocess.run(
+        [sys.executable, "-m", "infra.k8s.schemas"],
+        cwd=CHECKOUT,
+        input=yaml.safe_dump_all([right, wrong]),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.stderr == f"KafkaTopic/{wrong['metadata']['name']}: $.spec.partitions: '1' is not of type 'integer'\n"
+    assert done.returncode == 1
+
+
+def test_schemas_are_of_the_versions_that_the_documentation_names() -> None:
+    page = (CHECKOUT / "docs" / "kubernetes.md").read_text()
+    named = dict(re.findall(r"^\| (\w+[\w -]*\w)[^|]* \| (\d[\d.]*)", page, re.MULTILINE))
+    pinned = dict(re.findall(r"^\t(\S+) v(\S+)$", (HERE / "go.mod").read_text(), re.MULTILINE))
+    pinned |= re.findall(r"(\S+):(\S+)$", STRIMZI.read_text(), re.MULTILINE)
+    for operator, module in {
+        "Strimzi": "io.strimzi:api",
+        "Milvus operator": "github.com/zilliztech/milvus-operator",
+        "External Secrets": "github.com/external-secrets/external-secrets",
+        "cert-manager": "github.com/cert-manager/cert-manager",
+        "KEDA": "github.com/kedacore/keda/v2",
+        "Prometheus operator": "github.com/prometheus-operator/prometheus-operator",
+    }.items():
+        assert f"{pinned[module]}.".startswith(f"{named[operator]}."), operator
+    [kubernetes] = re.findall(r"^Kubernetes (\d+\.\d+) ", page, re.MULTILINE)
+    assert pinned["k8s.io/kubernetes"].startswith(f"{kubernetes}.")

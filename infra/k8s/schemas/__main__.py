@@ -4,15 +4,21 @@ import sys
 
 import yaml
 
-from infra.k8s.schemas.published import published
+from infra.k8s.schemas.published import Unavailable, published
 from infra.k8s.schemas.strict import Checker
+from streams.local.errors import PartFailed
 
 
 def main() -> int:
-    checker = Checker(published())
+    try:
+        checker = Checker(published())
+    except (Unavailable, PartFailed) as failure:
+        print(failure, file=sys.stderr)
+        return 2
     faults = [fault for each in yaml.safe_load_all(sys.stdin) if each for fault in checker.faults(each)]
-    print("\n".join(faults), file=sys.stderr, end="\n" if faults else "")
-    return bool(faults)
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":
