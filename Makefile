@@ -49,6 +49,7 @@ servers: install ## install the optional real servers, then run the tests on the
 	@$(BIN)/python -m pytest -m servers
 
 infra: install ## check infra/ offline: kustomize, Terraform, references to the code, policies
+	@VENV=$(VENV) bash requirements/servers.sh checkov || true # it says what is wrong, and the tests what they skip
 	@$(BIN)/python -m pytest -m "infra or not infra" tests/infra
 
 nightly: install ## install vLLM for the CPU (6 GB), then run the generator's tests on it
@@ -100,7 +101,7 @@ lock: install ## resolve the requirements and the broker's jars anew
 	  --generate-hashes --no-annotate --python-version 3.11 -o requirements/image-parse.lock
 	@$(BIN)/uv pip compile --quiet pyproject.toml --extra local --constraint requirements/dev.lock --universal \
 	  --generate-hashes --no-annotate --python-version 3.11 -o requirements/image-local.lock
-	@for server in $(SERVERS) vllm; do $(BIN)/uv pip compile --quiet requirements/servers-$$server.in \
+	@for server in $(SERVERS) vllm checkov; do $(BIN)/uv pip compile --quiet requirements/servers-$$server.in \
 	  $$(ls requirements/servers-$$server.override 2>/dev/null | sed 's/^/--override /') --universal \
 	  --generate-hashes --no-annotate --python-version 3.11 -o requirements/servers-$$server.lock; done
 	@$(BIN)/python -m streams.local.jars --lock
