@@ -57,6 +57,7 @@ WRONG = [
     ("Service", "spec.ports.1", {"name": "again", "port": 4318}, "two items have {'port': 4318, 'protocol': None}"),
     # Types.
     ("Deployment", "spec.replicas", "two", "'two' is not of type 'integer'"),
+    ("Deployment", "spec.template.spec.containers.0.env", ["x"], "'x' is not of type 'object'"),
     ("PodDisruptionBudget", "spec.maxUnavailable", [], "is not valid under any of the given schemas"),
     ("Certificate", "spec.dnsNames", "x", "'x' is not of type 'array'"),
     ("ExternalSecret", "spec.refreshInterval", 3600, "3600 is not of type 'string'"),

@@ -66,8 +66,8 @@ def strict(schema: Schema, keeps: bool = False) -> Schema:
 
 def _same_keys(validator: object, keys: list[str], items: object, schema: Schema) -> Iterator[ValidationError]:
     """Two items of a list that is a map: server-side apply refuses them."""
-    held = [{key: item.get(key) for key in keys} for item in items] if isinstance(items, list) else []
-    for one, other in combinations(held, 2):
+    held = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    for one, other in combinations(({key: item.get(key) for key in keys} for item in held), 2):
         if one == other:
             yield ValidationError(f"two items have {one!r}")
 
