@@ -85,14 +85,13 @@ resource "aws_s3_bucket_versioning" "this" {
 resource "aws_s3_bucket_policy" "this" {
   for_each = aws_s3_bucket.this
   bucket   = each.value.id
-  # A refusal for everybody, and so the wildcards.
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
-      Sid       = "TlsAlone"
-      Effect    = "Deny"
-      Principal = "*"
+      Sid    = "TlsAlone"
+      Effect = "Deny"
       # Everyone and everything, for it denies.
+      Principal = "*"
       Action    = "s3:*"
       Resource  = [local.arns[each.key], "${local.arns[each.key]}/*"]
       Condition = { Bool = { "aws:SecureTransport" = "false" } }
