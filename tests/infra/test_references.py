@@ -149,7 +149,7 @@ def test_every_variable_of_a_worker_is_a_setting_that_takes_it(tree: str, monkey
             for name, value in given.items():
                 own.setenv(name, value)
             settings = Settings()
-        if "worker" in container["args"]:
+        if "worker" in container.get("args", ()):
             ports = {port["name"]: port["containerPort"] for port in container["ports"]}
             assert ports["health"] == settings.health_port, pod.owner
             assert pod.spec["terminationGracePeriodSeconds"] > settings.grace_s, pod.owner
