@@ -48,7 +48,7 @@ servers: install ## install the optional real servers, then run the tests on the
 	@$(BIN)/python -m streams.local.jars .headwater/jars
 	@$(BIN)/python -m pytest -m servers
 
-infra: install ## check infra/ without a cluster or a cloud: kustomize, schemas, Terraform, references to the code, policies
+infra: install ## check infra/ without a cluster or a cloud: kustomize, schemas, Terraform, references to the code, policies; and the docs' commands
 	@VENV=$(VENV) bash requirements/servers.sh checkov || true # it says what is wrong, and the tests what they skip
 	@$(BIN)/python -m pytest -m "infra or not infra" tests/infra
 

@@ -6,7 +6,6 @@ example documents in it. Blocks that begin with `# needs ...` are left out; test
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -107,18 +106,23 @@ def test_the_demo_prints_what_the_readme_shows(session: Session) -> None:
 )
 def test_the_commands_of_a_page_work_and_print_what_it_shows(page: Path, session: Session) -> None:
     commands = [command for block in executed(page) for command in block.commands]
-    for program in sorted({shlex.split(command)[0] for command in commands} - {"cd", "export"}):
-        if program not in ("headwater", "python") and shutil.which(program) is None:
-            pytest.skip(f"no {program} on the PATH: the commands of {page.name} are not run")
-    if any(command.startswith("terraform ") for command in commands):
-        try:
-            session.export("TF_PLUGIN_DIR", str(offline.plugin_folder()))
-        except offline.Unavailable as missing:
-            pytest.skip(str(missing))
+    skip_without_programs(commands, session)
     if not all(ASKS_NOBODY.match(command) for command in commands):
         session.type(READY)
     for block in executed(page):
         assert absent(block.printed, session.type(block.commands)) == [], f"{page.name}:{block.line}"
+
+
+def skip_without_programs(commands: Sequence[str], session: Session) -> None:
+    """Skip, and say why, where a tool is missing that a machine need not have."""
+    for tool in ("kubectl", "terraform"):
+        if shutil.which(tool) is None and any(command.startswith(f"{tool} ") for command in commands):
+            pytest.skip(f"no {tool} on the PATH: the commands of this page are not run")
+    if any("$TF_PLUGIN_DIR" in command for command in commands):
+        try:
+            session.export("TF_PLUGIN_DIR", str(offline.plugin_folder()))
+        except offline.Unavailable as missing:
+            pytest.skip(str(missing))
 
 
 def test_what_sentences_name_works_by_itself_or_lacks_its_arguments(session: Session) -> None:
