@@ -11,11 +11,11 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from processors.errors import Poison, Transient
+from processors.errors import Poison
 
 
 class Archive:
-    """Files that are whole or not there. Raises Transient where the store does not do what it is asked."""
+    """Files that are whole or not there. Raises ConnectionError where the store does not do what it is asked."""
 
     def __init__(self, place: str) -> None:
         """`place` is a folder, or a URL (`file`, `s3`, `gs`, `az`). Raises Poison where nothing can lie there."""
@@ -25,7 +25,7 @@ class Archive:
         try:
             self._store = _store(self.url, self._folder)
         except (BaseError, OSError, ValueError) as error:
-            raise Poison("archive-unusable", f"{self.url!r} cannot hold a backup ({error}): check it") from error
+            raise Poison("archive-unusable", f"{self.url!r} cannot hold a backup ({_line(error)}): check it") from error
 
     def names(self, below: str = "") -> Sequence[str]:
         """All files below a name, in no order."""
@@ -53,7 +53,12 @@ class Archive:
         try:
             yield
         except (BaseError, OSError) as error:
-            raise Transient(f"the backup at {self.url}: {error}") from error
+            raise ConnectionError(f"the backup at {self.url}: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    """What the client says, without what it says to its makers."""
+    return " ".join(str(error).partition("\n\nDebug source")[0].split())
 
 
 def _store(url: str, folder: Path | None) -> ObjectStore:

@@ -109,8 +109,9 @@ def packed(entries: Iterable[Entry]) -> bytes:
 
 def entries(archive: Archive, saved: Saved) -> Iterator[Entry]:
     """The records of a file. Raises Poison where it is damaged."""
+    data = BytesIO(archive.get(saved.name))
     try:
-        with gzip.open(BytesIO(archive.get(saved.name))) as file:
+        with gzip.open(data) as file:
             for key, value, headers in map(json.loads, file):
                 yield _raw(key), _raw(value), [(name, _raw(header)) for name, header in headers]
     except (OSError, EOFError, ValueError) as error:

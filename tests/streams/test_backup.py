@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from processors.errors import Poison, Transient
+from processors.errors import Poison
 from schemas import Claim, DocumentDeleted, DocumentId, DocumentPublished, Event, Tenant, encode
 from streams.backup import files as backup_files
 from streams.backup.archive import Archive
@@ -220,7 +220,7 @@ def test_a_file_that_is_damaged_is_named(tmp_path: Path) -> None:
 
 
 def test_what_the_store_refuses_says_which_backup(tmp_path: Path) -> None:
-    with pytest.raises(Transient, match=f"the backup at {tmp_path.as_uri()}"):
+    with pytest.raises(ConnectionError, match=f"the backup at {tmp_path.as_uri()}"):
         Archive(tmp_path.as_uri()).get("nothing")
     with pytest.raises(Poison, match="ftp://somewhere"):
         Archive("ftp://somewhere")
