@@ -163,10 +163,7 @@ class MilvusIndex:
         document = document_key(head.tenant, head.document_id)
         newest = await self.head(head.tenant, head.document_id)
         if newest is not None and head.rows_version not in (None, head.version):
-            newest = await self._decided(document)  # rows of an older version go on: are they still there?
-            if newest.version > head.version or newest.rows_version != head.rows_version:
-                await self._store.write_heads([newest_row(newest)])
-                raise Transient(f"another writer moved the head of {head.document_id!r} to version {newest.version}")
+            newest = await self._go_on(document, head)
         late = newest is not None and newest.version > head.version
         await self._store.write_heads([head_row(head)] if late else [head_row(head), newest_row(head)])
         moved = newest if late and newest is not None else head
@@ -176,7 +173,8 @@ class MilvusIndex:
         document = document_key(tenant, document_id)
         heads = by_document(await self._heads(among("document", [document]), None)).get(document, [])
         if heads and DELETED < heads[0]["rows_version"] <= up_to_version < heads[0]["version"]:
-            raise Transient(f"another writer moved the head of {document_id!r} to version {heads[0]['version']}")
+            await self._store.write_heads([newest_row(head_of(heads[0]))])  # by which the next try goes
+            raise _moved(head_of(heads[0]))
         chunks = f"{all_rows_of(tenant, document_id, self._form)} and version <= {up_to_version}"
         lost = [row for row in heads[1:] if row["version"] <= up_to_version]
         marks = sum(row["rows_version"] == DELETED for row in lost)
@@ -256,6 +254,26 @@ class MilvusIndex:
         moved = {document for document, rows in heads.items() if just_moved(rows, snapshot_us)}
         return hits, live, {document for document in moved if live[document].version != DELETED}
 
+    async def _go_on(self, document: str, head: Head) -> Head:
+        """Name rows that an older version wrote, if nobody has removed them, nor will; the newest of the other heads.
+
+        Whoever could remove them flips first and looks at all heads then; so one of the two sees the other. Raises
+        Transient.
+        """
+        decided = await self._decided(document)
+        if decided.version > head.version or decided.rows_version != head.rows_version:
+            await self._store.write_heads([newest_row(decided)])
+            raise _moved(decided)
+        await self._store.write_heads([head_row(head)])
+        [met] = map(head_of, await self._heads(among("id", [document]), None))
+        if decided.version < met.version <= head.version and met.rows_version != head.rows_version:
+            if met.version == head.version:
+                await self._store.write_heads([head_row(met)])
+            else:
+                await self._store.delete(self._store.heads, among("id", [head_key(document, head.version)]))
+            raise _moved(met)
+        return max(decided, met, key=lambda each: each.version)
+
     async def _decided(self, document: str) -> Head:
         """The newest of a document's heads, whatever a late writer made of the row that repeats it."""
         [rows] = by_document(await self._heads(among("document", [document]), None)).values()
@@ -276,3 +294,7 @@ class MilvusIndex:
         """For reading a head's rows, which were written before it."""
         snapshot_s = self._snapshot_s()
         return None if snapshot_s is None else max(snapshot_s, head.flipped_at.timestamp())
+
+
+def _moved(head: Head) -> Transient:
+    return Transient(f"another writer moved the head of {head.document_id!r} to version {head.version}")
