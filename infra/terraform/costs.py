@@ -125,7 +125,7 @@ def table(rows: Sequence[Item]) -> str:
 def page(prices: Prices) -> str:
     """COSTS.md as it should be."""
     by_use = "\n".join(f"| {what} | {price:g} |" for what, price in prices.by_use.items())
-    envs = "\n\n".join(f"## {env}\n\n{table(list(items(Plan.of(plan(env)), prices)))}" for env in ENVS)
+    envs = "\n\n".join(f"## {env}\n\n{table(list(items(Plan.of(plan(f'envs/{env}')), prices)))}" for env in ENVS)
     return f"""# What the environments cost
 
 Written by `python -m infra.terraform.costs` from the plan of each env and from `prices.json`; a test fails when it is

@@ -60,13 +60,13 @@ def init(folder: Path) -> None:
     run(folder, "init", f"-plugin-dir={plugin_folder()}", "-backend=false", "-no-color", "-input=false")
 
 
-def plan(env: str) -> Mapping[str, object]:
-    """The plan of an env's first test, in the form of `terraform show -json`.
+def plan(tested: str) -> Mapping[str, object]:
+    """The plan of the first test of `envs/dev` or `modules/kafka`, say, in the form of `terraform show -json`.
 
     A real plan would ask AWS; a test asks mocks, and with `-verbose` it shows what it planned.
     """
     with copied() as copy:
-        folder = copy / "envs" / env
+        folder = copy / tested
         init(folder)
         lines = run(folder, "test", "-json", "-verbose").splitlines()
     messages = [json.loads(line) for line in lines if line.startswith("{")]

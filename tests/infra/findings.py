@@ -13,7 +13,7 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[2]
 PROGRAM = CHECKOUT / ".headwater" / "servers" / "checkov" / "bin" / "checkov"
-BY_RESOURCE = {"terraform", "kubernetes"}
+BY_RESOURCE = {"terraform", "terraform_plan", "kubernetes"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
