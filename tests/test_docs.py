@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,11 @@ def test_every_option_exists(page: Path) -> None:
                 *(option for each in load(word, entry).params for option in each.opts + each.secondary_opts),
             }
             assert {each for each in rest if each.startswith("--")} <= known, line
+
+
+def test_every_module_exists(page: Path) -> None:
+    for module in re.findall(r"python -m ([a-z_.]+)", code(page)):
+        assert find_spec(module), f"python -m {module}"
 
 
 def test_every_block_says_whether_it_can_be_run(page: Path) -> None:
