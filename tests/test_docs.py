@@ -51,7 +51,7 @@ def test_every_option_exists(page: Path) -> None:
 
 
 def test_every_module_exists(page: Path) -> None:
-    for module in re.findall(r"python -m ([a-z_.]+)", code(page)):
+    for module in re.findall(r"python -m (\w+(?:\.\w+)*)", code(page)):
         assert find_spec(module), f"python -m {module}"
 
 
