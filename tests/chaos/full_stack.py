@@ -6,9 +6,12 @@ Settings from the environment; the disk is its home.
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from streams.local import stack as local_stack
+from streams.settings import Settings
 from tests.chaos.small_disk import fill, free
 
 WITHIN_S = 120.0
@@ -33,9 +36,23 @@ def until(met: Callable[[], bool], what: str) -> None:
         time.sleep(0.5)
 
 
-def main(disk: Path) -> None:
-    good("up")
+@contextmanager
+def running() -> Iterator[None]:
+    """The whole stack, ready; it goes with this process, however that ends."""
+    settings = Settings()
+    local_stack.prepare(settings, lambda _done, _total: None)
+    starting = local_stack.start(settings)
     try:
+        local_stack.wait_ready(starting.home, process=starting.process)
+        yield
+    finally:
+        local_stack.stop(settings)
+        starting.release()
+        starting.process.wait()
+
+
+def main(disk: Path) -> None:
+    with running():
         for number in (1, 2):
             (disk / f"{number}.txt").write_text(f"The mill number {number} stands at the river.")
         assert "1 indexed" in good("ingest", str(disk / "1.txt"))
@@ -51,8 +68,6 @@ def main(disk: Path) -> None:
         said = good("ingest", str(disk / "2.txt"))  # where its event had arrived all the same, nothing has changed
         assert "1 indexed" in said or "1 unchanged" in said, said
         assert "mill" in good("ask", "Where does the mill number 1 stand?")
-    finally:
-        headwater("down")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,12 @@
 import errno
 import os
 import subprocess
+import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+
+from streams.local import tether
 
 SIZE = "64m"
 BALLAST = "ballast"
@@ -15,8 +18,9 @@ APART = {True: ("unshare", "--mount"), False: ("unshare", "--user", "--map-root-
 
 
 def with_disk(folder: Path, *command: str) -> Sequence[str]:
-    """A command line that runs `command` with an empty disk at `folder`."""
-    return [*APART[os.geteuid() == 0], "sh", "-c", MOUNT, str(folder), *command]
+    """A command line that runs `command` with an empty disk at `folder`; it dies with this process."""
+    tied = (sys.executable, tether.__file__, str(os.getpid()), *command)
+    return [*APART[os.geteuid() == 0], "sh", "-c", MOUNT, str(folder), *tied]
 
 
 @cache
