@@ -13,6 +13,7 @@ from streams import provisioning
 from streams.comparable import Vectors
 from streams.composition import Backends, UnknownBackend
 from streams.local import state
+from streams.local.room import is_read_only
 from streams.settings import Settings
 
 PATIENCE_S = 30.0
@@ -59,12 +60,12 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
 def _disk(settings: Settings) -> Finding:
     home = settings.home.resolve()
     existing = next(folder for folder in (home, *home.parents) if folder.exists())
-    free = shutil.disk_usage(existing).free
+    free, sealed = shutil.disk_usage(existing).free, is_read_only(existing)
     return Finding(
         about="disk",
-        ok=free >= LOW_DISK_BYTES,
-        said=f"{free / 1e9:.1f} GB free at {str(home)!r}",
-        remedy="free some space, or name another folder with HEADWATER_HOME",
+        ok=free >= LOW_DISK_BYTES and not sealed,
+        said=f"{free / 1e9:.1f} GB free at {str(home)!r}{', which is read-only' * sealed}",
+        remedy=f"{'make it writable' if sealed else 'free some space'}, or name another folder with HEADWATER_HOME",
     )
 
 

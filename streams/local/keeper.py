@@ -27,7 +27,7 @@ HEALTHY_S = 60.0
 class Keeper:
     """Keeps one part running and writes what becomes of it into its state.
 
-    A part that ends while the disk is full starts again when there is room, and is not given up before.
+    A part that ends while the disk is full, or read-only, starts again when it can write, and is not given up before.
     """
 
     def __init__(

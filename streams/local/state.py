@@ -116,7 +116,9 @@ def exclusive(home: Path) -> Iterator[None]:
 @contextmanager
 def _locked(home: Path, *, create: bool) -> Iterator[int]:
     # The kernel drops the lock with its holder, however that dies; children must not inherit it, hence close-on-exec.
-    handle = os.open(home / "stack.lock", os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
+    # To look is possible where nothing can be written.
+    access = os.O_RDWR | os.O_CREAT if create else os.O_RDONLY
+    handle = os.open(home / "stack.lock", access | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield handle

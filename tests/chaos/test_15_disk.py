@@ -51,11 +51,11 @@ def test_stores_of_files_refuse_what_does_not_fit_keep_what_they_have_and_go_on(
 
 
 FULL = f"dd if=/dev/zero of={BALLAST} bs=65536 2>/dev/null;"
-READ_ONLY = "mount -o remount,ro .;"
+READ_ONLY = "touch stack.lock; mount -o remount,ro .;"
 
 
 @pytest.mark.stack
-@pytest.mark.parametrize(("state", "said"), [(FULL, "is full"), (READ_ONLY, "Read-only file system")])
+@pytest.mark.parametrize(("state", "said"), [(FULL, "is full"), (READ_ONLY, "is read-only")])
 def test_the_local_stack_does_not_start_where_it_cannot_write_and_says_what_to_do(
     stack: Settings, tmp_path: Path, state: str, said: str
 ) -> None:
