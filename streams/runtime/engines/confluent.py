@@ -1,9 +1,11 @@
 """The confluent engine: librdkafka's consumers, each behind a thread of its own. See docs/adr/0012."""
 
 import asyncio
+import logging
+import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 
 from confluent_kafka import Message
 
@@ -12,6 +14,8 @@ from streams.runtime.engines.reader import Options, Reader
 from streams.runtime.intake import AHEAD_BYTES, Intake
 from streams.runtime.messages import record as _record
 from streams.runtime.offsets import Partition
+
+log = logging.getLogger("headwater.runtime")
 
 
 class _Group(Group):
@@ -32,14 +36,14 @@ class _Group(Group):
         self._generation = 0
         self._generations: dict[Partition, int] = {}
         """By partition that is read here: the assignment that it came with, by this group's own count."""
+        self._last: dict[Partition, int] = {}
+        """By partition: the last offset that came of it."""
         self._joined = asyncio.Event()
         self._reading: asyncio.Future[None] | None = None
         self._consuming: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        thread = ThreadPoolExecutor(1, thread_name_prefix=self.name)
-        self._reading = asyncio.get_running_loop().run_in_executor(thread, self._reader.run)
-        thread.shutdown(wait=False)
+        self._reading = _beside(self._reader.run, self.name)
         self._consuming = asyncio.create_task(self._consume())
         for ending in (self._reading, self._consuming):
             ending.add_done_callback(self._ended)
@@ -65,10 +69,16 @@ class _Group(Group):
     def assigned(self, partitions: Sequence[Partition]) -> None:
         self._generation += 1
         self._generations.update(dict.fromkeys(partitions, self._generation))
+        self._last.update(dict.fromkeys(partitions, -1))
         self._joined.set()
 
     def take(self, messages: Sequence[Message]) -> None:
-        self._batches.put_nowait([(message, self._generations.get(_partition(message), 0)) for message in messages])
+        batch = []
+        for message in messages:
+            partition = _partition(message)
+            self._watch(partition, message.offset() or 0)
+            batch.append((message, self._generations.get(partition, 0)))
+        self._batches.put_nowait(batch)
 
     async def let_go(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         due = self._due(partitions)
@@ -79,6 +89,14 @@ class _Group(Group):
 
     def committed(self, positions: Mapping[Partition, int]) -> None:
         self.intake.offsets.committed(positions)
+
+    def _watch(self, partition: Partition, offset: int) -> None:
+        """Begin anew where an offset lies before what came already: another topic has the name of the one read."""
+        if partition in self._generations and offset <= self._last[partition]:
+            log.warning("read anew", extra={"topic": partition[0], "partition": partition[1], "offset": offset})
+            self.intake.revoke(partition)
+            self.assigned([partition])
+        self._last[partition] = offset
 
     async def _consume(self) -> None:
         while True:
@@ -107,6 +125,22 @@ class ConfluentEngine(Engine):
 
     def group(self, name: str, topic: str, intake: Intake, on_error: OnError) -> Group:
         return _Group(name, topic, intake, self._options, on_error)
+
+
+def _beside(work: Callable[[], None], name: str) -> asyncio.Future[None]:
+    """The outcome of work in a thread of its own, which keeps no process from ending, as an executor's would."""
+    outcome: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # for whoever looks at the outcome
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(None)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return asyncio.wrap_future(outcome)
 
 
 def _partition(message: Message) -> Partition:

@@ -52,6 +52,13 @@ class KafkaCluster:
             self.producer.produce(topic, key=b"key%d" % (number % keys), value=b"%d" % number + b" " * size_bytes)
         self.producer.flush()
 
+    async def renew(self, topic: str) -> None:
+        """Delete the topic, and make another of its name."""
+        self.admin.delete_topics([topic])[topic].result()
+        async with asyncio.timeout(PATIENCE_S):
+            while self.admin.create_topics([NewTopic(topic, 1, 1)])[topic].exception():  # noqa: ASYNC110 (it tells nobody)
+                await asyncio.sleep(0.01)
+
     def engine(self, group: str, topic: str, handle: Handle) -> Engine:
         engine = engine_of(self.name, self.bootstrap, max_events=64)
         engine.host(f"{self.run}-{group}", topic, handle)

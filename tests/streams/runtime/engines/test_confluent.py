@@ -69,6 +69,21 @@ class TestConfluentEngine(KafkaEngineContract):
                 await until(lambda: len(one) + len(back) == 100)
         assert (partitions(one), partitions(back)) == (lent, own)
 
+    async def test_a_topic_that_is_made_anew_under_a_worker_is_read_from_its_start(self, cluster: KafkaCluster) -> None:
+        topic, seen = await cluster.topic(1), set[int]()
+
+        async def handle(record: Record) -> None:
+            seen.add(number_of(record))
+
+        await cluster.fill(topic, 200, keys=7)
+        async with cluster.worker("anew", topic, handle):
+            await until(lambda: len(seen) == 200)
+            await until_committed(cluster, "anew", topic, 200)
+            await cluster.renew(topic)
+            await cluster.fill(topic, 20, keys=7, start=200)
+            await until(lambda: len(seen) == 220)
+        assert await cluster.committed("anew", topic) == 20
+
     async def test_partitions_that_come_while_reading_is_paused_leave_none_paused(
         self, cluster: KafkaCluster, monkeypatch: pytest.MonkeyPatch
     ) -> None:
