@@ -11,6 +11,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AgentT, AppT, ChannelT, EventT, StreamT
 from faust.types.core import HeadersArg
 from mode.services import WaitArgT, WaitResults
+from mode.threads import ServiceThread, WorkerThread
 from mode.utils.times import Seconds
 
 from streams.runtime.engines.hosting import Engine, Group, OnError
@@ -44,11 +45,26 @@ class _Begun:
             self.ended = True
 
 
+class _Daemon(WorkerThread):
+    """A thread that keeps no process from ending: what it still waits for is a broker that does not answer."""
+
+    def __init__(self, service: ServiceThread) -> None:
+        super().__init__(service)
+        self.daemon = True
+
+
+class _Thread(driver.AIOKafkaConsumerThread):
+    Worker = _Daemon
+
+
 class _Consumer(driver.Consumer):
     """A consumer whose backpressure is a wait: faust would unsubscribe from a full partition and sleep a second."""
 
     def on_buffer_full(self, tp: TP) -> None:
         pass
+
+    def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
 
     def silent_s(self, *, joined_at: float) -> float:
         """Since the loop of the thread that polls and sends heartbeats turned; faust sees to it every second.

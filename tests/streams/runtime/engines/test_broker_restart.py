@@ -1,4 +1,4 @@
-"""Both engines go on where they were when their broker is killed and started again."""
+"""Both engines go on where they were when their broker is killed and started again, and end while it hangs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,11 +11,13 @@ from streams.runtime.records import Record
 from streams.settings import EngineName, Settings
 from tests.servers.own import OwnServer, broker, running
 from tests.streams.runtime.engines.contract import PATIENCE_S, Handle, until
-from tests.streams.runtime.engines.kafka import KafkaCluster, number_of
+from tests.streams.runtime.engines.kafka import KafkaCluster, number_of, victim
 from tests.streams.runtime.engines.kafka import running as at_work
 
 pytestmark = pytest.mark.stack
 
+HANGS_S = 60.0
+"""On a machine with time to spare it ends in eleven seconds; one that waits for its threads, not in two minutes."""
 ENGINES: tuple[EngineName, ...] = ("faust", "confluent")
 
 
@@ -70,3 +72,20 @@ async def test_readers_come_round_while_their_broker_is_away(own_broker: OwnServ
                     last_s[number] = silent_s
                 await asyncio.sleep(0.02)
         await own_broker.start()
+
+
+@pytest.mark.parametrize("name", ENGINES)
+async def test_a_worker_that_is_told_to_end_while_its_broker_hangs_ends(
+    own_broker: OwnServer, name: EngineName, tmp_path: Path
+) -> None:
+    """It has work to commit, of which no answer comes."""
+    cluster = KafkaCluster(own_broker.address, name)
+    topic = await cluster.topic(1)
+    await cluster.fill(topic, 600, keys=41)
+    async with victim(cluster, topic, tmp_path / "log") as worker:
+        await until(lambda: len(worker.handled()) > 50)
+        own_broker.pause()
+        worker.process.terminate()
+        async with asyncio.timeout(HANGS_S):
+            assert await worker.process.wait() == 0
+    own_broker.resume()
