@@ -63,7 +63,7 @@ class Assumed:
     tei_permits: float = _given(512, "TEI's `--max-concurrent-requests`")
     worker_texts: float = _given(480, "docs/servers.md: 15 lists of 32 in flight per worker")
     generations: float = _given(SIZING.generations_per_worker, "the setting `max_generations`")
-    vllm_sequences: float = _given(32, "`--max-num-seqs` in infra/k8s/base/vllm")
+    vllm_sequences: float = _given(SIZING.max_sequences, "`--max-num-seqs` in infra/k8s/base/vllm")
     answer_s: float = _given(
         round(_answer_s(32)), "`headwater size`: 128 tokens of Qwen2.5-7B on an H100, 32 answers at a time"
     )

@@ -6,23 +6,15 @@ from math import ceil
 from streams.sizing.figures import Figures
 from streams.sizing.load import Load
 from streams.sizing.models import CARDS, GENERATORS, Card, Model
-from streams.sizing.pools import Hardware, PoolSize, known, shape, spread
-from streams.sizing.stages import spared
+from streams.sizing.pools import Fleet, Hardware, PoolSize, known, shape, spread
 
 
 def generate_pool(load: Load, figures: Figures, hardware: Hardware, *, spent_s: float) -> PoolSize:
     """Answers within the target, of which `spent_s` is gone before the model is asked."""
     model = shape(hardware.generate_model, GENERATORS, "language model")
     card = known(hardware.generate_card, CARDS, "card")
-    answers_s, room_s = load.queries_s * load.generative, load.target_latency_s - spent_s
-    decoder = _fitting(model, card, load, figures, room_s)
-    batch = decoder.batch(room_s)
-    late = decoder.latency_s(batch) > room_s
-    server_s = batch / decoder.latency_s(batch)
-    needed = ceil(answers_s / (server_s * figures.utilisation))
-    servers = spared(needed, load.replicas) if answers_s else 0
-    machine, machines = spread(card, servers, decoder.cards, load.replicas)
-    tokens = figures.prompt_tokens + load.answer_tokens
+    decoder = _cheapest(model, card, load, figures, load.target_latency_s - spent_s)
+    fleet, tokens = decoder.fleet, figures.prompt_tokens + load.answer_tokens
     lines = (
         (
             f"weights      {model.parameters / 1e9:.2f} G parameters x {figures.weight_bytes:g} B = "
@@ -35,39 +27,40 @@ def generate_pool(load: Load, figures: Figures, hardware: Hardware, *, spent_s: 
         ),
         (
             f"memory       {decoder.cards} x {card.memory_bytes / 1e9:g} GB x {figures.memory_share:g} - weights - "
-            f"{figures.activations_bytes / 1e9:g} GB = {decoder.room / 1e9:.1f} GB: {decoder.most:,} answers at once"
+            f"{figures.activations_bytes / 1e9:g} GB = {decoder.free_bytes / 1e9:.1f} GB: {decoder.most:,} answers at "
+            "once"
         ),
         (
-            f"batch        {batch} at once take {decoder.latency_s(batch):.2f} s of the {room_s:.2f} s that are left: "
-            f"{server_s:.1f} answers/s, {server_s * load.answer_tokens:,.0f} tokens/s"
+            f"batch        {decoder.batch} at once take {decoder.latency_s:.2f} s of the {decoder.left_s:.2f} s that "
+            f"are left: {decoder.answers_s:.1f} answers/s, {decoder.answers_s * load.answer_tokens:,.0f} tokens/s"
         ),
         (
-            f"servers      {answers_s:g} answers/s / ({server_s:.1f} x {figures.utilisation:g}) = {needed}, "
-            f"{load.replicas - 1} to spare: {servers}"
+            f"servers      {decoder.asked_s:g} answers/s / ({decoder.answers_s:.1f} x {figures.utilisation:g}) = "
+            f"{fleet.arithmetic}"
         ),
     )
     warnings: tuple[str, ...] = ()
-    if answers_s and late:
+    if decoder.asked_s and decoder.latency_s > decoder.left_s:
         warnings = (
             (
                 f"{hardware.generate_model} on {decoder.cards} x {hardware.generate_card} takes "
-                f"{decoder.latency_s(batch):.1f} s for {load.answer_tokens} tokens even alone, and "
-                f"{room_s:.1f} s are left of target_latency_s={load.target_latency_s:g}: take a faster card, a smaller "
-                "model or shorter answers"
+                f"{decoder.latency_s:.1f} s for {load.answer_tokens} tokens even alone, and "
+                f"{decoder.left_s:.1f} s are left of target_latency_s={load.target_latency_s:g}: take a faster card, a "
+                "smaller model or shorter answers"
             ),
         )
     return PoolSize(
         pool="generate",
         model=hardware.generate_model,
         card=hardware.generate_card,
-        servers=servers,
+        servers=fleet.servers,
         cards_per_server=decoder.cards,
-        machine=machine,
-        machines=machines,
+        machine=fleet.machine,
+        machines=fleet.machines,
         weight_bytes=decoder.weights,
-        cache_bytes=batch * decoder.cache * tokens,
+        cache_bytes=decoder.batch * decoder.cache * tokens,
         memory_bytes=decoder.cards * card.memory_bytes,
-        latency_s=decoder.latency_s(batch),
+        latency_s=decoder.latency_s,
         arithmetic=lines,
         warnings=warnings,
     )
@@ -82,6 +75,8 @@ class _Decoder:
     cards: int
     load: Load
     figures: Figures
+    left_s: float
+    """Of the target, for the whole answer."""
 
     @property
     def weights(self) -> float:
@@ -93,7 +88,7 @@ class _Decoder:
         return self.model.cache_bytes_per_token(self.figures.cache_value_bytes)
 
     @property
-    def room(self) -> float:
+    def free_bytes(self) -> float:
         """For the cache of all answers."""
         offered = self.cards * self.card.memory_bytes * self.figures.memory_share
         return offered - self.weights - self.figures.activations_bytes
@@ -101,9 +96,15 @@ class _Decoder:
     @property
     def most(self) -> int:
         """Answers that fit the memory."""
-        return int(self.room / (self.cache * (self.figures.prompt_tokens + self.load.answer_tokens)))
+        return int(self.free_bytes / (self.cache * (self.figures.prompt_tokens + self.load.answer_tokens)))
 
-    def latency_s(self, batch: int) -> float:
+    @property
+    def batch(self) -> int:
+        """The most answers at once that are in time; one where even that is late."""
+        most = min(self.most, round(self.figures.max_sequences))
+        return max((count for count in range(1, most + 1) if self.latency_among_s(count) <= self.left_s), default=1)
+
+    def latency_among_s(self, batch: int) -> float:
         """Of an answer among so many: its steps, and the prompts that are read meanwhile."""
         prompt, answer = self.figures.prompt_tokens, self.load.answer_tokens
         computed_s = self.cards * self.card.flops * self.figures.compute_share
@@ -113,18 +114,34 @@ class _Decoder:
         reading = self.model.flops_per_token(prompt) * prompt / computed_s
         return answer * max(moving, computing) + batch * reading
 
-    def batch(self, room_s: float) -> int:
-        """The most answers at once that are in time; one where even that is late."""
-        most = min(self.most, round(self.figures.max_sequences))
-        return max((count for count in range(1, most + 1) if self.latency_s(count) <= room_s), default=1)
+    @property
+    def latency_s(self) -> float:
+        return self.latency_among_s(self.batch)
+
+    @property
+    def answers_s(self) -> float:
+        return self.batch / self.latency_s
+
+    @property
+    def asked_s(self) -> float:
+        return self.load.queries_s * self.load.generative
+
+    @property
+    def needed(self) -> int:
+        return ceil(self.asked_s / (self.answers_s * self.figures.utilisation))
+
+    @property
+    def fleet(self) -> Fleet:
+        return spread(self.card, self.needed, self.cards, self.load.replicas)
 
 
-def _fitting(model: Model, card: Card, load: Load, figures: Figures, room_s: float) -> _Decoder:
-    """On the fewest cards that hold the model and are in time; else on as many as there are in a machine."""
-    numbers = [1, 2, 4, 8]
-    able = [_Decoder(model, card, number, load, figures) for number in numbers if number <= max(card.machines.values())]
+def _cheapest(model: Model, card: Card, load: Load, figures: Figures, left_s: float) -> _Decoder:
+    """Of those that hold the model and are in time, the one that pays for the fewest cards; else the fastest."""
+    numbers = [number for number in (1, 2, 4, 8) if number <= max(card.machines.values())]
+    able = [_Decoder(model, card, number, load, figures, left_s) for number in numbers]
     holding = [decoder for decoder in able if decoder.most >= 1]
     if not holding:
         needed = model.parameters * figures.weight_bytes / 1e9
         raise ValueError(f"{needed:,.0f} GB of weights do not fit a machine of these cards: choose a larger card")
-    return next((decoder for decoder in holding if decoder.latency_s(1) <= room_s), holding[-1])
+    in_time = [decoder for decoder in holding if decoder.latency_s <= left_s]
+    return min(in_time, key=lambda decoder: decoder.fleet.cards, default=holding[-1])

@@ -6,7 +6,6 @@ from streams.sizing.figures import Figures
 from streams.sizing.load import Load
 from streams.sizing.models import CARDS, EMBEDDERS, RERANKERS, Model
 from streams.sizing.pools import Hardware, PoolSize, known, shape, spread
-from streams.sizing.stages import spared
 
 
 def embed_pool(load: Load, figures: Figures, hardware: Hardware) -> PoolSize:
@@ -69,8 +68,7 @@ def _servers(
     flops = model.flops_per_token(text_tokens)
     card_s = card.flops * figures.compute_share / flops
     needed = ceil(tokens_s / (card_s * figures.utilisation))
-    servers = spared(needed, load.replicas) if tokens_s else 0
-    machine, machines = spread(card, servers, 1, load.replicas)
+    fleet = spread(card, needed, 1, load.replicas)
     weights = model.parameters * figures.weight_bytes
     lines = (
         f"load         {said}",
@@ -78,7 +76,7 @@ def _servers(
             f"card         {card.flops / 1e12:g} TFLOPS x {figures.compute_share:g} / {flops / 1e9:.3f} GFLOP a token "
             f"= {card_s:,.0f} tokens/s"
         ),
-        f"servers      load / (card x {figures.utilisation:g}) = {needed}, {load.replicas - 1} to spare: {servers}",
+        f"servers      load / (card x {figures.utilisation:g}) = {fleet.arithmetic}",
         (
             f"memory       {model.parameters / 1e6:,.0f} M parameters x {figures.weight_bytes:g} B = "
             f"{weights / 1e9:.2f} GB of {card.memory_bytes / 1e9:g} GB, "
@@ -89,10 +87,10 @@ def _servers(
         pool=pool,
         model=name,
         card=card_name,
-        servers=servers,
+        servers=fleet.servers,
         cards_per_server=1,
-        machine=machine,
-        machines=machines,
+        machine=fleet.machine,
+        machines=fleet.machines,
         weight_bytes=weights,
         cache_bytes=0.0,
         memory_bytes=card.memory_bytes,

@@ -109,7 +109,7 @@ class Figures:
     weight_bytes: float = _figure(2, "per parameter: bfloat16")
     cache_value_bytes: float = _figure(2, "per value of the cache: bfloat16")
     prompt_tokens: float = _figure(500, "1,600 B of evidence (`evidence_bytes`), a question and the instructions")
-    max_sequences: float = _figure(256, "vLLM's --max-num-seqs")
+    max_sequences: float = _figure(32, "`--max-num-seqs` in infra/k8s/base/vllm (docs/autoscaling.md)")
 
     def __post_init__(self) -> None:
         for figure in self:

@@ -64,10 +64,25 @@ def shape(name: str, among: Mapping[str, Model], kind: str) -> Model:
     return Model.read(Path(name)) if name.endswith(".json") else known(name, among, f"{kind} (nor a config.json)")
 
 
-def spread(card: Card, servers: int, cards: int, replicas: int) -> tuple[str, int]:
-    """The smallest machine that holds a server of so many cards, and how many: replicas share none."""
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Servers on machines."""
+
+    machine: str
+    machines: int
+    servers: int
+    cards: int
+    """Of all machines, used or not: they are paid for."""
+    arithmetic: str
+
+
+def spread(card: Card, needed: int, cards: int, replicas: int) -> Fleet:
+    """On the smallest machine that holds a server of so many cards: `needed` are left with all but one replica away."""
     machine, there = next((name, number) for name, number in card.machines.items() if number >= cards)
-    return machine, max(ceil(servers / (there // cards)), min(servers, replicas))
+    machines = ceil(needed / (there // cards)) + replicas - 1 if needed else 0
+    servers = min(machines * (there // cards), needed * replicas)
+    arithmetic = f"{needed}, and with {replicas - 1} of {machines} machines away: {servers}"
+    return Fleet(machine, machines, servers, machines * there, arithmetic)
 
 
 def known(name: str, among: Mapping[str, T], kind: str) -> T:

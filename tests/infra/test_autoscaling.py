@@ -15,6 +15,7 @@ from infra.autoscaling.queues import Queue, Stage
 from infra.autoscaling.scaled import COMPONENT, Direction, Fallback, Policy, ScaledObject, Trigger, faults, load
 from infra.autoscaling.scenarios import NIGHT, play
 from infra.autoscaling.simulate import PARTITIONS, pages, stages
+from tests.infra.manifests import of_kind
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,12 @@ def test_gpus_stay_longer_than_the_next_would_take_to_come(scaled: Mapping[str, 
     for name in POOLS:
         model_s = assumed.vllm_start_s if name == "vllm" else assumed.tei_start_s
         assert scaled[name].down.window_s >= 2 * (assumed.gpu_node_s + model_s), name
+
+
+def test_vllm_writes_as_many_answers_at_a_time_as_is_assumed() -> None:
+    [server] = [each for each in of_kind("overlays/prod", "Deployment") if each["metadata"]["name"] == "vllm"]
+    [container] = server["spec"]["template"]["spec"]["containers"]
+    assert f"--max-num-seqs={Assumed().vllm_sequences:g}" in container["args"]
 
 
 # The algorithm

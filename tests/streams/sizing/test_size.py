@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from math import ceil
 from typing import Any
 
 import pytest
@@ -15,8 +16,8 @@ from streams.settings import Settings
 from streams.sizing.figures import Figures
 from streams.sizing.kafka import READ_BY
 from streams.sizing.load import Load
-from streams.sizing.models import GENERAL, QUERY_NODES
-from streams.sizing.pools import Hardware
+from streams.sizing.models import CARDS, GENERAL, QUERY_NODES
+from streams.sizing.pools import Hardware, spread
 from streams.sizing.size import Sizing, size
 from streams.topics import TOPICS
 
@@ -33,8 +34,7 @@ def counts(sizing: Sizing) -> dict[str, float]:
     return {
         **{stage.stage: stage.replicas for stage in sizing.stages},
         **{topic.topic: topic.partitions for topic in sizing.kafka.topics},
-        **{pool.pool + " cards": pool.cards for pool in sizing.pools},
-        **{pool.pool + " machines": pool.machines for pool in sizing.pools},
+        **{pool.pool + " cards": pool.machines * CARDS[pool.card].machines[pool.machine] for pool in sizing.pools},
         "brokers": sizing.kafka.brokers,
         "machines": sizing.general.machines,
         "stored": sizing.kafka.stored_bytes,
@@ -51,7 +51,7 @@ def counts(sizing: Sizing) -> dict[str, float]:
         ({"generative": 1.0, "queries_s": 200}, {"generate", "generate cards"}),
         ({"document_bytes": 400_000}, {"chunk", "embed cards", "stored"}),
         ({"answer_tokens": 500, "queries_s": 200}, {"generate", "generate cards"}),
-        ({"replicas": 3}, {"chunk", "rerank cards", "query nodes", "generate machines"}),
+        ({"replicas": 3}, {"chunk", "rerank cards", "query nodes", "generate cards"}),
     ],
 )
 def test_more_load_needs_more_where_it_weighs(grown: dict[str, Any], grows: set[str]) -> None:
@@ -132,6 +132,23 @@ def test_one_machine_less_still_bears_the_load() -> None:
         assert pool.machines >= 3
 
 
+@pytest.mark.parametrize("needed", [0, 1, 3, 4, 5, 40])
+@pytest.mark.parametrize("replicas", [1, 2, 3])
+def test_machines_of_several_servers_may_be_lost_whole(needed: int, replicas: int) -> None:
+    fleet = spread(CARDS["H100"], needed, 2, replicas)
+    fullest = ceil(fleet.servers / max(1, fleet.machines))
+    assert fullest <= 4
+    assert fleet.servers - (replicas - 1) * fullest >= needed
+    assert fleet.cards == 8 * fleet.machines
+
+
+def test_a_large_model_has_cards_for_many_answers_and_not_just_for_its_weights() -> None:
+    large = Hardware(generate_model="Llama-3.1-70B-Instruct")
+    generate = sized(replace(USUAL, queries_s=60, generative=0.9, target_latency_s=12), large).pools[2]
+    # On two cards its weights leave room for four answers at a time, and 105 servers would be needed.
+    assert (generate.cards_per_server, generate.machines) == (4, 7)
+
+
 def test_nothing_asked_needs_no_card() -> None:
     embed, rerank, generate = sized(Load(chunks=M, documents_s=0, queries_s=0)).pools
     assert (embed.cards, rerank.cards, generate.cards) == (0, 0, 0)
@@ -199,7 +216,7 @@ def test_the_languages_model_batch_meets_the_target_and_fits_the_memory() -> Non
 
 
 def test_a_tighter_target_needs_more_cards() -> None:
-    loose, tight = (sized(replace(USUAL, queries_s=200, target_latency_s=each)).pools[2] for each in (10.0, 2.0))
+    loose, tight = (sized(replace(USUAL, queries_s=200, target_latency_s=each)).pools[2] for each in (10.0, 1.0))
     assert tight.cards > loose.cards
 
 
