@@ -64,9 +64,10 @@ def _storage(sizing: Sizing, figures: Figures, prices: Prices) -> Iterator[Line]
     yield Line(item="Kafka's disks", number=disk_gib, unit="GiB", price=prices.disk_gib_month)
     objects_gib = sizing.index.object_bytes / GIB
     yield Line(item="Milvus' objects", number=objects_gib, unit="GiB", price=prices.object_gib_month)
-    # Whoever writes or reads a partition is in its leader's zone by chance; copies are in other zones on purpose.
+    # Whoever writes or reads a partition is in its leader's zone by chance; copies are in as many zones as there are.
     elsewhere = 1 - 1 / figures.zones
     once_s = kafka.written_bytes_s / figures.replication
-    sent_s = (once_s + kafka.read_bytes_s) * elsewhere + kafka.written_bytes_s - once_s
+    copied_s = once_s * min(figures.replication - 1, figures.replication * elsewhere)
+    sent_s = (once_s + kafka.read_bytes_s) * elsewhere + copied_s
     sent_gib = sent_s * prices.hours_per_month * 3_600 / GIB
     yield Line(item="Kafka between zones", number=sent_gib, unit="GiB", price=prices.zone_gib)

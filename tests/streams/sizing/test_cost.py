@@ -51,6 +51,14 @@ def test_a_pool_that_nothing_asks_for_costs_nothing() -> None:
     assert "GPU pool generate" not in {line.item for line in billed(replace(USUAL, generative=0.0)).lines}
 
 
+@pytest.mark.parametrize(("zones", "sent"), [(3, 2 / 3 + 2 + 2 / 3), (2, 1 / 2 + 3 / 2 + 1 / 2), (1, 0)])
+def test_what_is_written_copied_and_read_is_paid_for_where_it_goes_to_another_zone(zones: int, sent: float) -> None:
+    figures, sizing = Figures().replaced({"zones": zones}), size(USUAL, Figures(), Hardware())
+    [line] = [each for each in bill(sizing, figures, PRICES).lines if each.item == "Kafka between zones"]
+    once_s = sum(topic.bytes_s for topic in sizing.kafka.topics)
+    assert line.number == pytest.approx(once_s * sent * 730 * 3_600 / 2**30)
+
+
 def test_a_machine_without_a_price_is_named() -> None:
     with pytest.raises(ValueError, match=r"no price for 'm7i\.2xlarge'"):
         billed(prices=replace(PRICES, instance_hour={}))
