@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from streams.cli.problems import USAGE, CommandError
-from streams.cli.reporting import pairs
 
 
 def size(
@@ -38,7 +37,7 @@ def size(
     query_node: Annotated[str, typer.Option(help="Machine of Milvus' query nodes; r6id has NVMe.")] = "r7i.2xlarge",
     figures: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A figure of your own; docs/sizing.md lists them."),
+        typer.Option("--set", metavar="NAME=NUMBER", help="A figure of your own; docs/sizing.md lists them."),
     ] = None,
     prices: Annotated[
         Path | None, typer.Option(help="What things cost, as infra/terraform/prices.json; none: no cost is computed.")
@@ -89,8 +88,10 @@ def size(
 
 def _numbers(given: Sequence[str]) -> dict[str, float]:
     numbers = {}
-    for name, value in pairs(given, "--set").items():
-        if isinstance(value, str | bool):
-            raise CommandError(f"--set {name}={value} is not a number", USAGE)
-        numbers[name] = float(value)
+    for pair in given:
+        name, _, value = pair.partition("=")
+        try:
+            numbers[name] = float(value)
+        except ValueError:
+            raise CommandError(f"--set {pair!r} is not NAME=NUMBER, for example utilisation=0.6", USAGE) from None
     return numbers

@@ -52,6 +52,11 @@ def test_a_figure_of_ones_own_is_used_and_shown(run: Run) -> None:
     assert answer["stages"][0]["replicas"] == 9  # 25 / (5 x 0.7) = 8, and one to spare
 
 
+def test_a_figure_is_taken_as_the_page_writes_it(run: Run) -> None:
+    answer = json.loads(run(*USUAL, "--set", "broker_disk_bytes=2e+12", "--json").output)
+    assert answer["figures"]["broker_disk_bytes"]["value"] == 2e12
+
+
 def test_without_prices_the_command_says_so_and_with_them_it_adds_up(run: Run, tmp_path: Path) -> None:
     assert "cost: not computed, give --prices FILE" in run(*USUAL).output
     file = tmp_path / "prices.json"
@@ -69,8 +74,8 @@ def test_without_prices_the_command_says_so_and_with_them_it_adds_up(run: Run, t
     ("wrong", "said"),
     [
         (("--set", "no_such=1"), "no figure is called 'no_such'"),
-        (("--set", "utilisation=much"), "is not a number"),
-        (("--set", "utilisation"), "is not NAME=VALUE"),
+        (("--set", "utilisation=much"), "is not NAME=NUMBER"),
+        (("--set", "utilisation"), "is not NAME=NUMBER"),
         (("--set", "utilisation=-1"), "give more than 0"),
         (("--embed-card", "T4"), "no card is called 'T4'"),
         (("--dimensions", "100"), "name the nearest of all-MiniLM-L6-v2 (384)"),
