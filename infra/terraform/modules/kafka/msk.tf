@@ -52,6 +52,8 @@ resource "aws_msk_configuration" "this" {
     "min.insync.replicas=2",
     "unclean.leader.election.enable=false",
     "allow.everyone.if.no.acl.found=false",
+    # A year, as infra/k8s/base/kafka has it and says why.
+    "offsets.retention.minutes=525600",
   ])
 }
 
