@@ -27,6 +27,10 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     abort_incomplete_multipart_upload {
       days_after_initiation = 2
     }
+    # What a delete leaves when the last version has gone; a bucket full of these is slow to list.
+    expiration {
+      expired_object_delete_marker = true
+    }
   }
 
   dynamic "rule" {

@@ -58,7 +58,7 @@ run "claims_and_copies_of_milvus_expire_and_saved_documents_do_not" {
   assert {
     condition = {
       for purpose, config in aws_s3_bucket_lifecycle_configuration.this :
-      purpose => [for rule in config.rule : "${one(rule.filter).prefix}* ${one(rule.expiration).days}" if length(rule.expiration) > 0]
+      purpose => [for rule in config.rule : "${one(rule.filter).prefix}* ${one(rule.expiration).days}" if rule.id == "expiry"]
     } == { claims = ["* 30"], backups = ["milvus/* 35"], milvus = [], models = [] }
     error_message = "Expiry by purpose: a restore needs every save of the documents, however old."
   }
@@ -68,6 +68,13 @@ run "claims_and_copies_of_milvus_expire_and_saved_documents_do_not" {
       one([for rule in config.rule : one(rule.noncurrent_version_expiration).noncurrent_days if rule.id == "leftovers"]) == 7
     ])
     error_message = "What was deleted is gone after a week."
+  }
+  assert {
+    condition = alltrue([
+      for config in aws_s3_bucket_lifecycle_configuration.this :
+      one([for rule in config.rule : one(rule.expiration).expired_object_delete_marker if rule.id == "leftovers"])
+    ])
+    error_message = "Nor does the mark of it stay."
   }
 }
 
