@@ -40,6 +40,12 @@ variable "admins" {
   }
 }
 
+variable "api_networks" {
+  description = "Networks that may reach the Kubernetes API from outside the VPC; none: a VPN or a machine of the VPC's must be there."
+  type        = list(string)
+  default     = []
+}
+
 module "platform" {
   source             = "../../modules/platform"
   name               = "headwater-prod"
@@ -47,6 +53,7 @@ module "platform" {
   zones              = ["us-east-1a", "us-east-1b", "us-east-1c"]
   cidr               = "10.40.0.0/16"
   nat_per_zone       = true
+  api_networks       = var.api_networks
   admins             = var.admins
   log_retention_days = 90
 

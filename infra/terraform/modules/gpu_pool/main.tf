@@ -31,6 +31,8 @@ module "node" {
   sharing = var.sharing
 }
 
+# By the label of the accelerator the autoscaler knows that a node is not there before its GPU is: without it, it would buy
+# another node for the same pod while the device plugin starts.
 module "nodes" {
   source                = "../node_group"
   cluster_name          = var.cluster_name
@@ -43,7 +45,7 @@ module "nodes" {
   capacity              = var.capacity
   nodes                 = var.nodes
   disk_gib              = var.disk_gib
-  labels                = module.node.labels
+  labels                = merge(module.node.labels, { "k8s.amazonaws.com/accelerator" = local.instances[0].gpu })
   taints                = module.node.taints
   bottlerocket_settings = local.settings[var.sharing.mode]
   extended_resources    = { "nvidia.com/gpu" = tostring(local.instances[0].gpus * var.sharing.pods) }

@@ -31,8 +31,8 @@ run "a_pool_may_be_empty_and_brings_driver_and_plugin" {
     error_message = "The image must carry driver and device plugin."
   }
   assert {
-    condition     = module.nodes.group.labels == tomap({ "headwater.dev/pool" = "embed" })
-    error_message = "Pods select the pool by this label."
+    condition     = module.nodes.group.labels == tomap({ "headwater.dev/pool" = "embed", "k8s.amazonaws.com/accelerator" = "L4" })
+    error_message = "Pods select the pool by the first label, and the autoscaler knows by the second that a GPU is to come."
   }
   assert {
     condition = toset([for taint in module.nodes.group.taint : "${taint.key}=${taint.value}:${taint.effect}"]) == toset([
