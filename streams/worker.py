@@ -1,23 +1,21 @@
 """The worker: hosts stages of the pipelines until told to stop."""
 
 import asyncio
-import dataclasses
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 from typing import TypeVar
 
 from opentelemetry.trace import Tracer
 
-from processors.errors import Poison, Transient
-from processors.ports import Port
+from processors.errors import Poison
 from processors.upsert import Upsert
 from schemas import SchemaError, decode
-from streams.comparable import check_comparable
 from streams.composition import Backends
 from streams.engines import engine_of
 from streams.health import Health, listening
+from streams.opening import ConfigError, Opening, ports_of
 from streams.pipelines import Ports, ingest, query
 from streams.runtime.breaker import Breaker
 from streams.runtime.clock import SystemClock
@@ -35,7 +33,6 @@ from streams.runtime.segments import Segment, hosted, segments
 from streams.runtime.work import Work
 from streams.settings import Settings
 from streams.sweeping import keep_sweeping
-from streams.tail import Tail
 from streams.topics import CANCELLATIONS, MAX_PRODUCED_BYTES, MAX_RECORD_BYTES
 from streams.traced import TracedPorts
 from streams.truncation import Truncations
@@ -43,10 +40,6 @@ from streams.truncation import Truncations
 log = logging.getLogger("headwater.worker")
 
 T = TypeVar("T")
-
-
-class ConfigError(Exception):
-    """The settings cannot work; the message says what and what to do."""
 
 
 class Worker:
@@ -77,7 +70,8 @@ class Worker:
         """Host the stages until `stop` is set. Raises ConfigError and Fatal."""
         async with AsyncExitStack() as resources:
             await self._listen(resources, stop)
-            if await _unless(stop, self._open(resources)) is None:
+            opening = Opening(self._settings, self._segments, self._ports, self._broker, self._retry, self._clock)
+            if await _unless(stop, opening.open(resources, cancel=self._cancel)) is None:
                 return
             self._host()
             await self._consume(stop)
@@ -104,7 +98,7 @@ class Worker:
             raise ConfigError(str(error)) from error
 
     async def _consume(self, stop: asyncio.Event) -> None:
-        truncations = Truncations(_ports(self._segments))
+        truncations = Truncations(ports_of(self._segments))
         upserts = [stage.processor for segment in self._segments for stage in segment.stages if stage.name == "upsert"]
         sweeps = [keep_sweeping(upsert.index) for upsert in upserts if isinstance(upsert, Upsert)]
         chores = [asyncio.create_task(chore) for chore in (truncations.keep_telling(), *sweeps)]
@@ -124,73 +118,6 @@ class Worker:
                 chore.cancel()
             # What they use must not be closed while they still unwind.
             await asyncio.gather(*chores, return_exceptions=True)
-
-    async def _open(self, resources: AsyncExitStack) -> bool:
-        try:
-            await self._broker.open()
-        except ConnectionError as error:
-            raise ConfigError(str(error)) from error
-        resources.push_async_callback(self._broker.close)
-        await self._check_topics()
-        if any(segment.answers for segment in self._segments):
-            cancellations = Tail(self._settings.kafka_config, self._settings.topic_prefix + CANCELLATIONS.name)
-            resources.push_async_callback(cancellations.close)
-            await cancellations.open()
-            cancellations.follow(self._cancel)
-        ports = _ports(self._segments)
-        for port in ports:
-            resources.push_async_callback(port.close)
-        await asyncio.gather(*(self._open_port(port) for port in ports))
-        if any(port is self._ports.embedder for port in ports):
-            await self._check_model()
-        return True
-
-    async def _open_port(self, port: Port) -> None:
-        try:
-            await self._patiently(port.open)
-        except Poison as error:
-            raise ConfigError(f"{type(port).__name__} does not open: {error.detail}") from error
-
-    async def _check_model(self) -> None:
-        """Raises ConfigError where the embedder's vectors cannot be compared with those in the index."""
-        index, address = self._ports.index, self._settings.index_url
-        hosted = any(port is index for port in _ports(self._segments))
-        try:
-            if not hosted:
-                await self._open_port(index)
-            await self._patiently(lambda: check_comparable(self._ports.embedder, index, address=address))
-        except Poison as error:
-            raise ConfigError(error.detail) from error
-        finally:
-            if not hosted:
-                await index.close()
-
-    async def _check_topics(self) -> None:
-        """Raises ConfigError where a topic is missing: a consumer would wait for it in silence."""
-        there = await self._patiently(self._topics)
-        missing = [name for name in self._needed() if name not in there]
-        if missing:
-            address = self._settings.kafka_url
-            raise ConfigError(f"the broker at {address} has no topic {', '.join(missing)}; `headwater topics apply`")
-
-    async def _topics(self) -> Mapping[str, int]:
-        try:
-            return await self._broker.partitions()
-        except ConnectionError as error:
-            raise Transient(str(error)) from error
-
-    async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        def on_retry(failed: int, error: Transient, delay_s: float) -> None:
-            log.warning("waiting", extra={"attempt": failed, "reason": error.reason, "delay_s": round(delay_s, 3)})
-
-        return await self._retry.run(attempt, clock=self._clock, on_retry=on_retry)
-
-    def _needed(self) -> Iterator[str]:
-        for segment in self._segments:
-            sinks = (segment.stages[-1].sink, segment.pipeline.failures)
-            yield self._settings.topic_prefix + segment.source.name
-            yield from (self._settings.topic_prefix + stage.source.dead_letter_name for stage in segment.stages)
-            yield from (self._settings.topic_prefix + sink.name for sink in sinks if not sink.replies)
 
     def _handler(self, segment: Segment) -> Handler:
         prefix = self._settings.topic_prefix
@@ -234,20 +161,6 @@ def _hosted(settings: Settings, stages: Sequence[str], ports: Ports) -> tuple[Se
         ],
         stages,
     )
-
-
-def _ports(hosted_segments: Sequence[Segment]) -> Sequence[Port]:
-    """The ports of the hosted processors, each once."""
-    found: dict[int, Port] = {}
-    for segment in hosted_segments:
-        for stage in segment.stages:
-            if not dataclasses.is_dataclass(stage.processor):
-                continue
-            for field in dataclasses.fields(stage.processor):
-                value: object = getattr(stage.processor, field.name)
-                values = value.values() if isinstance(value, Mapping) else (value,)
-                found.update({id(each): each for each in values if isinstance(each, Port)})
-    return list(found.values())
 
 
 async def _unless(stop: asyncio.Event, work: Awaitable[T]) -> T | None:

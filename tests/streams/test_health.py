@@ -17,8 +17,9 @@ from streams.client import Client
 from streams.composition import Backends
 from streams.health import Health, listening
 from streams.local.listeners import free_ports
+from streams.opening import ConfigError
 from streams.settings import EngineName, Settings
-from streams.worker import ConfigError, Worker
+from streams.worker import Worker
 from tests.chaos.worker import Paragraphs
 from tests.streams.runtime.engines.contract import until
 

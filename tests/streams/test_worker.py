@@ -17,8 +17,9 @@ from opentelemetry.trace import NoOpTracer
 from processors.backends.milvus.index import MilvusIndex
 from processors.ports import Index
 from streams import provisioning, worker
+from streams.opening import ConfigError
 from streams.settings import Settings
-from streams.worker import ConfigError, Worker, _unless
+from streams.worker import Worker, _unless
 from tests.processors.happenings import embedded, slices
 
 pytestmark = pytest.mark.stack
@@ -101,6 +102,14 @@ def test_wrong_settings_end_with_code_2(stack: Settings, tmp_path: Path, stages:
     _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2
     assert reason in errors
+
+
+async def test_a_worker_of_questions_needs_the_topic_of_their_cancellations(stack: Settings) -> None:
+    settings = stack.model_copy(update={"topic_prefix": f"worker-{uuid4().hex[:8]}-"})
+    others = [each for each in provisioning.plan(settings) if not each.topic.name.endswith("-cancellations")]
+    provisioning.apply(settings, others)
+    with pytest.raises(ConfigError, match=f"has no topic {settings.topic_prefix}cancellations; "):
+        await Worker(settings, ("rerank",), tracer=NoOpTracer()).run(asyncio.Event())
 
 
 @pytest.mark.parametrize("stages", ["embed", "retrieve"])
