@@ -15,6 +15,9 @@ from streams.settings import Settings
 from streams.topics import ANSWERS, CANDIDATES, CHUNKS, DOCUMENTS, EVIDENCE, QUERIES, RECEIPTS, VECTORS
 from streams.wiring import Pipeline, Stage
 
+STAGES = ("chunk", "embed", "upsert", "retrieve", "rerank", "generate")
+"""The names of all, for those who choose among them."""
+
 
 class Ports(Protocol):
     """The collaborators that the composition root provides."""

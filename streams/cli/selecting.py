@@ -36,9 +36,10 @@ def selected(
     everything: bool = False,
 ) -> "Selection":
     """The letters that a command line means."""
-    from streams.letters.codes import CODES, STAGES
+    from streams.letters.codes import CODES
     from streams.letters.letter import BY_LETTERS, Place
     from streams.letters.selection import Selection
+    from streams.pipelines import STAGES
 
     filters = bool(codes or stages or documents)
     if bool(ids) + (filters or everything) != 1:

@@ -6,7 +6,6 @@ import typer
 
 from streams.cli.problems import USAGE, CommandError
 from streams.cli.sources import load_settings
-from streams.letters.codes import STAGES
 
 
 def worker(
@@ -22,6 +21,8 @@ def worker(
     Logs are JSON lines on standard error; `worker ready` says that records are being read. Exit code 0: stopped;
     1: a backend or the broker was away for too long, or too many bugs; 2: the settings cannot work.
     """
+    from streams.pipelines import STAGES
+
     settings = load_settings()
     names = [name.strip() for name in stages.split(",") if name.strip()]
     if unknown := [name for name in names if name not in STAGES]:

@@ -1,6 +1,5 @@
-"""What a letter may say: the closed lists of stages and codes. docs/wire.md says what each code means."""
+"""What a letter may say: the closed list of codes. docs/wire.md says what each means."""
 
-STAGES = ("chunk", "embed", "upsert", "retrieve", "rerank", "generate")
 CODES = (
     "schema",
     "record-too-large",

@@ -22,7 +22,7 @@ from schemas import (
     QueryAsked,
 )
 from streams.composition import Backends
-from streams.pipelines import ingest, query
+from streams.pipelines import STAGES, ingest, query
 from streams.settings import Settings
 from tests.streams.runtime.wiring import Bench, dlq, document, question
 
@@ -143,3 +143,9 @@ def _deleted(event: DocumentPublished) -> DocumentDeleted:
         version=event.version,
         published_at=event.published_at,
     )
+
+
+def test_the_names_of_stages_are_those_of_the_tables(stack: Settings) -> None:
+    backends = Backends(stack)
+    wired = (ingest(backends, stack), query(backends, stack))
+    assert [stage.name for pipeline in wired for stage in pipeline.stages] == list(STAGES)
