@@ -3,33 +3,20 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 
+from streams.sizing.decoder import generate_pool
+from streams.sizing.encoders import rerank_pool
 from streams.sizing.figures import Figures
-from streams.sizing.models import CARDS, GENERATORS, RERANKERS
+from streams.sizing.load import Load
+from streams.sizing.pools import Hardware
 
 SIZING = Figures()
+FULL = Load(chunks=1, documents_s=0, queries_s=1, generative=1)
+"""What one server does with all that it takes at once does not depend on the load."""
 
 
 def _given(value: float, source: str) -> float:
     given: float = field(default=value, metadata={"source": source})
     return given
-
-
-def _rerank_questions_s() -> float:
-    """Of bge-reranker-base on an L4, as `headwater size` computes it: what the card's arithmetic allows."""
-    tokens = SIZING.question_tokens + SIZING.chunk_bytes / SIZING.chars_per_token
-    flops = RERANKERS["bge-reranker-base"].flops_per_token(tokens) * tokens * SIZING.candidates
-    return CARDS["L4"].flops * SIZING.compute_share / flops
-
-
-def _answer_s(together: int) -> float:
-    """Of 128 tokens by Qwen2.5-7B on an H100 that writes so many answers at a time: weights and caches are read once
-    per token, and the prompts of the others are computed in between."""
-    model, card = GENERATORS["Qwen2.5-7B-Instruct"], CARDS["H100"]
-    cache = SIZING.cache_value_bytes
-    read = model.parameters * SIZING.weight_bytes + together * 600 * model.cache_bytes_per_token(cache)
-    decoding_s = 128 * read / (card.bandwidth_bytes_s * SIZING.bandwidth_share)
-    prompt_s = SIZING.prompt_tokens * model.flops_per_token(SIZING.prompt_tokens) / (card.flops * SIZING.compute_share)
-    return decoding_s + together * prompt_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +43,8 @@ class Assumed:
         SIZING.query_worker_queries_s, "docs/performance.md, query overhead: 16.3 ms for three stages"
     )
     rerank_questions_s: float = _given(
-        _rerank_questions_s(), "`headwater size`: 50 passages by bge-reranker-base on an L4 at a third of its peak"
+        1 / rerank_pool(FULL, SIZING, Hardware()).latency_s,
+        "`headwater size`: 50 passages by bge-reranker-base on an L4 at a third of its peak",
     )
     rerank_passages: float = _given(SIZING.candidates, "the retrieve stage's default")
     tei_batch_texts: float = _given(64, "16,384 tokens (TEI's `--max-batch-tokens`) of 200 to 256 each")
@@ -65,7 +53,8 @@ class Assumed:
     generations: float = _given(SIZING.generations_per_worker, "the setting `max_generations`")
     vllm_sequences: float = _given(SIZING.max_sequences, "`--max-num-seqs` in infra/k8s/base/vllm")
     answer_s: float = _given(
-        round(_answer_s(32)), "`headwater size`: 128 tokens of Qwen2.5-7B on an H100, 32 answers at a time"
+        round(generate_pool(FULL, SIZING, Hardware(), spent_s=0).latency_s),
+        "`headwater size`: 128 tokens of Qwen2.5-7B on an H100, 32 answers at a time",
     )
     waiting_questions: float = _given(256 + 64, "the settings `max_waiting` and `window_events`, per worker")
     deadline_s: float = _given(60, "of a question that names none (streams/client.py)")
