@@ -3,15 +3,13 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import hcl2
 import pytest
 
+from tests.infra.hcl import TERRAFORM, parsed
 from tests.infra.manifests import Pods, name_of, of_kind, pods
 
-TERRAFORM = Path(__file__).parents[2] / "infra" / "terraform"
 ENVS = {"overlays/prod": "prod", "overlays/dev-aws": "dev"}
 """Which overlay is for which env; `overlays/dev` is for kind, whose node it names itself."""
 GPU = "nvidia.com/gpu"
@@ -19,9 +17,6 @@ POOL = "headwater.dev/pool"
 UNITS = {"m": 1e-3, "Mi": 2**-10, "Gi": 1.0}
 SYSTEM_CPUS, SYSTEM_GIB = 0.2, 2.5
 """What a node keeps for itself and its daemon sets: of 4 CPUs and 16 GiB pods get 3.9 and 14."""
-
-if not TERRAFORM.exists():
-    pytest.skip("an installed wheel has no infrastructure", allow_module_level=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,35 +30,20 @@ class Group:
     """How many pods share a GPU."""
 
 
-def bare(value: Any) -> Any:
-    """HCL without the quotes of its names and texts."""
-    if isinstance(value, str):
-        return value.strip('"')
-    if isinstance(value, list):
-        return [bare(each) for each in value]
-    return {bare(key): bare(each) for key, each in value.items()} if isinstance(value, dict) else value
-
-
 def platform(env: str) -> Mapping[str, Any]:
-    modules = bare(hcl2.loads((TERRAFORM / "envs" / env / "main.tf").read_text()))["module"]
-    [found] = [block["platform"] for block in modules]
+    [found] = [block["platform"] for block in parsed(f"envs/{env}/main.tf")["module"]]
     return dict(found)
 
 
 def groups(env: str) -> Iterator[Group]:
-    for name, group in platform(env)["gpu_pools"].items():
-        if not name.startswith("__"):
-            parts = group.get("sharing", {}).get("pods", 1)
-            yield Group(group["pool"], tuple(group["instance_types"]), int(group["nodes"]["max"]), int(parts))
+    for group in platform(env)["gpu_pools"].values():
+        parts = group.get("sharing", {}).get("pods", 1)
+        yield Group(group["pool"], tuple(group["instance_types"]), int(group["nodes"]["max"]), int(parts))
 
 
 def taints(pool: str) -> set[tuple[str, str, str]]:
-    [values] = bare(hcl2.loads((TERRAFORM / "modules" / "gpu_node" / "main.tf").read_text()))["locals"]
-    return {
-        (each["key"], each["value"].replace("${var.pool}", pool), each["effect"])
-        for each in values["taints"]
-        if "key" in each
-    }
+    [values] = parsed("modules/gpu_node/main.tf")["locals"]
+    return {(each["key"], each["value"].replace("${var.pool}", pool), each["effect"]) for each in values["taints"]}
 
 
 MACHINES = json.loads((TERRAFORM / "modules" / "gpu_pool" / "instances.json").read_text())

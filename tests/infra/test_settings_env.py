@@ -1,27 +1,21 @@
 """What Terraform hands to the overlays is what the overlays read."""
 
 import re
-from pathlib import Path
 
-import hcl2
 import pytest
 import yaml
 
-from tests.infra.manifests import of_kind
+from tests.infra.hcl import TERRAFORM, parsed
+from tests.infra.manifests import ROOT, of_kind
 
-INFRA = Path(__file__).parents[2] / "infra"
-K8S = INFRA / "k8s"
 OVERLAYS = ("prod", "dev-aws")
-MODULES = INFRA / "terraform" / "modules"
-
-if not INFRA.exists():
-    pytest.skip("an installed wheel has no infrastructure", allow_module_level=True)
+MODULES = TERRAFORM / "modules"
 
 
 def roles() -> set[str]:
     """The names of the table of roles."""
-    (values,) = hcl2.loads((MODULES / "identity" / "roles.tf").read_text())["locals"]
-    return {str(name).strip('"') for name in values["roles"] if not str(name).startswith("__")}
+    [values] = parsed("modules/identity/roles.tf")["locals"]
+    return set(values["roles"])
 
 
 def purposes() -> list[str]:
@@ -37,7 +31,7 @@ def handed() -> set[str]:
 
 
 def example(overlay: str) -> dict[str, str]:
-    text = (K8S / "overlays" / overlay / "settings.env").read_text()
+    text = (ROOT / "overlays" / overlay / "settings.env").read_text()
     return dict(line.split("=", 1) for line in text.splitlines() if line and not line.startswith("#"))
 
 
@@ -49,7 +43,7 @@ def test_the_example_has_the_lines_that_terraform_writes(overlay: str) -> None:
 def test_what_the_overlays_read_is_handed_to_them() -> None:
     read = {
         each["source"]["fieldPath"].removeprefix("data.")
-        for each in yaml.safe_load((K8S / "components" / "aws" / "kustomization.yaml").read_text())["replacements"]
+        for each in yaml.safe_load((ROOT / "components" / "aws" / "kustomization.yaml").read_text())["replacements"]
         if each["source"]["name"] == "environment"
     }
     assert read
