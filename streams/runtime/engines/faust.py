@@ -184,9 +184,16 @@ class _Group(Group):
             self.intake.offsets.committed(due)
 
     async def leave(self) -> None:
-        if not self.app.crashed:
-            await self.commit()
-        await self.app.stop()
+        try:
+            if not self.app.crashed:
+                await self.commit()
+            await self.app.stop()
+        except asyncio.CancelledError:
+            # The broker does not answer. Of an agent that is not told, faust takes the end of the loop for a failure,
+            # and starts it again, which no loop outlives.
+            for agent in self.app.agents.values():
+                agent._stopped.set()
+            raise
 
     def silent_s(self) -> float:
         consumer = self.app.consumer if self.joined.is_set() else None
