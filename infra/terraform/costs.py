@@ -16,6 +16,8 @@ from infra.terraform.planned import Cluster, LaunchTemplate, Msk, NodeGroup, Pla
 
 ENVS = ("dev", "prod")
 PAGE = HERE / "COSTS.md"
+FREE_MIB_S = 125
+"""What a gp3 disk does for the price of its GiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,7 @@ class Prices:
     public_ipv4_hour: float
     kms_key_month: float
     ebs_gp3_gib_month: float
+    ebs_gp3_mib_s_month: float
     by_use: Mapping[str, float]
 
     def month(self, hourly: Mapping[str, float], key: str) -> float:
@@ -83,22 +86,23 @@ def _fixed(what: str, month: float, count: int) -> Item:
 
 def _nodes(planned: Plan, prices: Prices) -> Iterator[Item]:
     """Nodes with their disks; groups of a pool that differ by zone alone are one item."""
-    disks = {
-        module: sum(volume.volume_size for disk in template.block_device_mappings for volume in disk.ebs)
-        for module, template in planned.each("aws_launch_template", LaunchTemplate)
-    }
+    disks: dict[str, tuple[int, int]] = {}
+    for module, template in planned.each("aws_launch_template", LaunchTemplate):
+        volumes = [volume for disk in template.block_device_mappings for volume in disk.ebs]
+        paid_mib_s = sum(max(0, volume.throughput - FREE_MIB_S) for volume in volumes)
+        disks[module] = sum(volume.volume_size for volume in volumes), paid_mib_s
 
-    def kind(found: tuple[str, NodeGroup]) -> tuple[str, str, bool, int]:
+    def kind(found: tuple[str, NodeGroup]) -> tuple[str, str, bool, tuple[int, int]]:
         module, group = found
         return group.labels["headwater.dev/pool"], group.instance_types[0], group.capacity_type == "SPOT", disks[module]
 
     found = sorted(planned.each("aws_eks_node_group", NodeGroup), key=kind)
-    for (pool, instance, spot, gib), same in groupby(found, key=kind):
+    for (pool, instance, spot, (gib, paid_mib_s)), same in groupby(found, key=kind):
         scaling = [group.scaling_config[0] for _, group in same]
         machine = prices.month(prices.instance_hour, instance) * (prices.spot_share if spot else 1)
         yield Item(
             f"{pool}: {instance}{', spot' if spot else ''}, {gib} GiB",
-            machine + gib * prices.ebs_gp3_gib_month,
+            machine + gib * prices.ebs_gp3_gib_month + paid_mib_s * prices.ebs_gp3_mib_s_month,
             sum(each.min_size for each in scaling),
             sum(each.desired_size for each in scaling),
             sum(each.max_size for each in scaling),

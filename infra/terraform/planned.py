@@ -28,6 +28,8 @@ class NodeGroup:
 class Volume:
     volume_size: int = 0
     """In GiB; zero: as large as the image's."""
+    throughput: int = 0
+    """In MiB/s; zero: what is in its price."""
 
 
 @dataclass(frozen=True, slots=True)

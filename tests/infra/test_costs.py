@@ -47,7 +47,7 @@ def group(module: str, *, spot: bool = False) -> list[Mapping[str, object]]:
         ),
         resource(
             "aws_launch_template",
-            {"block_device_mappings": [{"ebs": [{}]}, {"ebs": [{"volume_size": 200}]}]},
+            {"block_device_mappings": [{"ebs": [{}]}, {"ebs": [{"volume_size": 200, "throughput": 500}]}]},
             module,
         ),
     ]
@@ -95,7 +95,8 @@ def test_the_page_names_every_env() -> None:
 def test_nodes_count_with_their_disks_and_zones_as_one_item() -> None:
     (item,) = [each for each in items(planned(*group("module.a"), *group("module.b")), PRICES) if "embed" in each.what]
     assert (item.least, item.start, item.most) == (0, 2, 8)
-    assert item.month == pytest.approx(PRICES.instance_hour["g6.xlarge"] * 730 + 200 * PRICES.ebs_gp3_gib_month)
+    disk = 200 * PRICES.ebs_gp3_gib_month + (500 - 125) * PRICES.ebs_gp3_mib_s_month
+    assert item.month == pytest.approx(PRICES.instance_hour["g6.xlarge"] * 730 + disk)
 
 
 def test_spot_is_an_item_of_its_own_and_cheaper() -> None:

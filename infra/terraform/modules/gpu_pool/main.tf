@@ -31,6 +31,8 @@ module "node" {
   sharing = var.sharing
 }
 
+# A start writes vLLM's image, some 25 GB unpacked, and a model of 15 GB to the disk: 5 minutes at the usual 125 MiB/s.
+#
 # By the label of the accelerator the autoscaler knows that a node is not there before its GPU is: without it, it would buy
 # another node for the same pod while the device plugin starts.
 module "nodes" {
@@ -45,6 +47,7 @@ module "nodes" {
   capacity              = var.capacity
   nodes                 = var.nodes
   disk_gib              = var.disk_gib
+  disk_mib_s            = 500
   labels                = merge(module.node.labels, { "k8s.amazonaws.com/accelerator" = local.instances[0].gpu })
   taints                = module.node.taints
   bottlerocket_settings = local.settings[var.sharing.mode]

@@ -29,6 +29,7 @@ resource "aws_launch_template" "this" {
       delete_on_termination = true
       volume_type           = "gp3"
       volume_size           = var.disk_gib
+      throughput            = var.disk_mib_s
     }
   }
 

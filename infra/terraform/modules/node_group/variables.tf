@@ -89,6 +89,17 @@ variable "disk_gib" {
   }
 }
 
+variable "disk_mib_s" {
+  description = "What that disk reads or writes in a second, in MiB; 125 are in its price."
+  type        = number
+  default     = 125
+
+  validation {
+    condition     = var.disk_mib_s >= 125 && var.disk_mib_s <= 1000
+    error_message = "A gp3 disk does 125 to 1,000 MiB/s."
+  }
+}
+
 variable "labels" {
   description = "The nodes' labels."
   type        = map(string)

@@ -92,9 +92,10 @@ run "names_disks_types_and_capacity_are_checked" {
   variables {
     name           = "General"
     disk_gib       = 8
+    disk_mib_s     = 1200
     instance_types = []
     subnet_ids     = []
     capacity       = "reserved"
   }
-  expect_failures = [var.name, var.disk_gib, var.instance_types, var.subnet_ids, var.capacity]
+  expect_failures = [var.name, var.disk_gib, var.disk_mib_s, var.instance_types, var.subnet_ids, var.capacity]
 }
