@@ -132,6 +132,14 @@ def test_one_machine_less_still_bears_the_load() -> None:
         assert pool.machines >= 3
 
 
+def test_query_nodes_answer_all_with_a_copy_away() -> None:
+    busy = replace(USUAL, queries_s=2_000)
+    index = sized(busy).index
+    cores = (index.nodes - index.nodes_per_copy) * QUERY_NODES[index.node].cores
+    assert index.copies == 2
+    assert busy.queries_s * index.search_core_s <= cores * Figures().utilisation
+
+
 @pytest.mark.parametrize("needed", [0, 1, 3, 4, 5, 40])
 @pytest.mark.parametrize("replicas", [1, 2, 3])
 def test_machines_of_several_servers_may_be_lost_whole(needed: int, replicas: int) -> None:
