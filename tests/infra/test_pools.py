@@ -88,6 +88,7 @@ def test_every_pod_names_a_pool_of_its_env_and_bears_its_taints_and_no_others(tr
         tolerated = {(each["key"], each["value"], each["effect"]) for each in pod.spec.get("tolerations", ())}
         assert tolerated == (taints(pool) if pool in pools else set()), pod.owner
         assert bool(asked(pod, GPU)) == (pool in pools), pod.owner
+    assert {each["spec"]["components"]["nodeSelector"][POOL] for each in of_kind(tree, "Milvus")} == {"general"}
 
 
 @pytest.mark.parametrize("tree", ENVS)
@@ -105,11 +106,12 @@ def test_brokers_are_on_nodes_of_their_own_where_the_env_has_such(tree: str) -> 
 def test_a_pool_holds_all_pods_that_may_come_to_it_on_every_machine_that_it_may_get(tree: str) -> None:
     for group in groups(ENVS[tree]):
         here = [pod for pod in on_gpus(tree) if pod.spec["nodeSelector"][POOL] == group.pool]
-        wanted = sum(most(tree, pod.owner) for pod in here)
+        gpus = sum(most(tree, pod.owner) * asked(pod, GPU) for pod in here)
         for machine in group.machines:
             has = MACHINES[machine]
             parts = int(has["gpus"]) * group.parts
-            assert wanted <= group.nodes * parts, f"{group.pool}: {wanted} pods on {group.nodes} x {parts} of {machine}"
+            assert max(asked(pod, GPU) for pod in here) <= parts, f"{group.pool}: {machine} has {parts} GPUs or parts"
+            assert gpus <= group.nodes * parts, f"{group.pool}: {gpus} GPUs on {group.nodes} x {parts} of {machine}"
             cpus, gib = max(asked(pod, "cpu") for pod in here), max(asked(pod, "memory") for pod in here)
             assert cpus * parts <= has["vcpus"] - SYSTEM_CPUS, f"{group.pool}: {cpus} CPUs x {parts} on {machine}"
             assert gib * parts <= has["memory_gib"] - SYSTEM_GIB, f"{group.pool}: {gib} GiB x {parts} on {machine}"
