@@ -1,12 +1,12 @@
 """Every container of every combination is bounded, probed, confined, and of one version."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
-from tests.infra.manifests import COMBINATIONS, of_kind, pods, rendered
+from tests.infra.manifests import COMBINATIONS, Object, name_of, of_kind, pods, rendered
 
 VERSIONED = re.compile(r"^[\w./-]+:(?=[\w.-]*\d)[\w.-]+(@sha256:[0-9a-f]{64})?$")
 SECRET_NAMES = re.compile(r"PASSWORD|SECRET|TOKEN|_KEY$|CREDENTIAL", re.IGNORECASE)
@@ -47,6 +47,41 @@ def test_every_container_is_confined(tree: str) -> None:
             assert not said.get("privileged"), name
 
 
+def of_operators(tree: str) -> Iterator[tuple[str, Object, Object]]:
+    """What custom resources say of containers: whose, their resources, and their and their pod's security context."""
+    for pool in of_kind(tree, "KafkaNodePool"):
+        made = pool["spec"]["template"]
+        context = {**made["pod"]["securityContext"], **made["kafkaContainer"]["securityContext"]}
+        yield name_of(pool), pool["spec"].get("resources", {}), context
+    for kafka in of_kind(tree, "Kafka"):
+        operator = kafka["spec"]["entityOperator"]
+        parts = [
+            (operator[part], operator["template"], f"{part}Container") for part in ("topicOperator", "userOperator")
+        ]
+        if exporter := kafka["spec"].get("kafkaExporter"):
+            parts.append((exporter, exporter["template"], "container"))
+        for part, made, container in parts:
+            context = {**made["pod"]["securityContext"], **made[container]["securityContext"]}
+            yield f"{name_of(kafka)}: {container}", part.get("resources", {}), context
+    for milvus in of_kind(tree, "Milvus"):
+        components, etcd = milvus["spec"]["components"], milvus["spec"]["dependencies"]["etcd"]["inCluster"]["values"]
+        for role, part in components.items():
+            if isinstance(part, dict) and "replicas" in part:
+                yield f"{name_of(milvus)}/{role}", part.get("resources", {}), components["securityContext"]
+        yield f"{name_of(milvus)}/etcd", etcd.get("resources", {}), etcd["containerSecurityContext"]
+
+
+@pytest.mark.parametrize("tree", COMBINATIONS)
+def test_containers_that_operators_make_are_bounded_and_confined(tree: str) -> None:
+    for name, resources, said in of_operators(tree):
+        for kind in ("requests", "limits"):
+            assert resources.get(kind, {}).keys() >= {"cpu", "memory"}, f"{name} has no {kind}"
+        assert said["runAsNonRoot"] is True, name
+        assert said["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert said["allowPrivilegeEscalation"] is False, name
+        assert said["capabilities"] == {"drop": ["ALL"]}, name
+
+
 @pytest.mark.parametrize("tree", COMBINATIONS)
 def test_the_namespace_admits_only_what_is_confined(tree: str) -> None:
     for namespace in of_kind(tree, "Namespace"):
@@ -81,6 +116,7 @@ def test_no_secret_stands_in_the_tree(tree: str) -> None:
 def _images(value: Any) -> list[str]:
     """Of custom resources, whose operators start them."""
     if isinstance(value, Mapping):
-        here = [each for key, each in value.items() if key == "image" and isinstance(each, str)]
+        named = [each for key, each in value.items() if key.lower().endswith("image")]
+        here = [each if isinstance(each, str) else f"{each['repository']}:{each['tag']}" for each in named]
         return here + [image for each in value.values() for image in _images(each)]
     return [image for each in value for image in _images(each)] if isinstance(value, list) else []
