@@ -48,13 +48,6 @@ def test_a_question_has_the_same_type_and_default_in_every_cloud(module: str, va
 
 
 @pytest.mark.parametrize("module", CLOUDS)
-def test_every_variable_and_output_says_what_it_is(module: str) -> None:
-    for file, kind in (("variables.tf", "variable"), ("outputs.tf", "output")):
-        for name, block in named(module, file, kind).items():
-            assert str(block["description"]).endswith("."), name
-
-
-@pytest.mark.parametrize("module", CLOUDS)
 def test_labels_and_taints_come_from_one_place(module: str) -> None:
     (node,) = [block for name, block in named(module, "main.tf", "module").items() if name == "node"]
     assert (node["source"], node["pool"], node["sharing"]) == ("../gpu_node", "${var.pool}", "${var.sharing}")

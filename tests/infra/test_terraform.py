@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -36,3 +37,14 @@ def test_it_is_valid_and_its_own_tests_pass(folder: str) -> None:
     [(passed, failed)] = re.findall(r"(\d+) passed, (\d+) failed", said)
     assert int(passed) > 0, said
     assert int(failed) == 0, said
+
+
+@pytest.mark.parametrize("path", sorted(offline.HERE.rglob("*.tf")), ids=lambda path: "/".join(path.parts[-3:]))
+def test_variables_and_outputs_say_what_they_are_and_nothing_runs_where_terraform_does(path: Path) -> None:
+    text = path.read_text()
+    for kind, said in (("variable", {"type", "description"}), ("output", {"description"})):
+        for name, body in re.findall(rf'^{kind} "(\w+)" {{\n(.*?)^}}$', text, re.MULTILINE | re.DOTALL):
+            fields = dict(re.findall(r"^  (\w+)\s*= (.*)$", body, re.MULTILINE))
+            assert fields.keys() >= said, name
+            assert fields["description"].endswith('."'), name
+    assert "local-exec" not in text
