@@ -37,7 +37,7 @@ def test_every_command_exists(page: Path) -> None:
 
 
 def test_every_option_exists(page: Path) -> None:
-    for line in re.findall(r"^headwater .*", code(page), re.MULTILINE):
+    for line in re.findall(r"(?:^| -- )(headwater .*)", code(page), re.MULTILINE):
         _, word, *rest = line.split()
         entry = COMMANDS.get(word)
         if isinstance(entry, Mapping) and rest:
