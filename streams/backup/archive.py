@@ -17,13 +17,16 @@ from processors.errors import Poison
 class Archive:
     """Files that are whole or not there. Raises ConnectionError where the store does not do what it is asked."""
 
-    def __init__(self, place: str) -> None:
-        """`place` is a folder, or a URL (`file`, `s3`, `gs`, `az`). Raises Poison where nothing can lie there."""
+    def __init__(self, place: str, *, new: bool = False) -> None:
+        """`place` is a folder, which may be missing where it is `new`, or a URL (`file`, `s3`, `gs`, `az`).
+
+        Raises Poison where nothing can lie there.
+        """
         self.url = place.rstrip("/") if "://" in place else Path(place).resolve().as_uri()
         parts = urlsplit(self.url)
         self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
         try:
-            self._store = _store(self.url, self._folder)
+            self._store = _store(self.url, self._folder, new=new)
         except (BaseError, OSError, ValueError) as error:
             raise Poison("archive-unusable", f"{self.url!r} cannot hold a backup ({_line(error)}): check it") from error
 
@@ -61,9 +64,9 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).partition("\n\nDebug source")[0].split())
 
 
-def _store(url: str, folder: Path | None) -> ObjectStore:
+def _store(url: str, folder: Path | None, *, new: bool) -> ObjectStore:
     if folder is not None:
-        return LocalStore(folder, mkdir=True)
+        return LocalStore(folder, mkdir=new)
     # A large file on a slow link takes its time, and whoever runs this has all night.
     return from_url(
         url,

@@ -7,6 +7,7 @@ that travels by claim check lies in `objects`, by its hash.
 
 import gzip
 import json
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from streams.runtime.records import Headers
 from streams.topics import DOCUMENTS
 
 SUFFIX = ".jsonl.gz"
+NAMED = re.compile(r".+/(\d{4,})-(\d{16})-(\d{16})" + re.escape(SUFFIX))
+"""Partition, first offset, and the one behind the last, in digits that sort."""
 OBJECTS = "objects"
 FILE_BYTES = 16 * 1024 * 1024
 """Of lines, before they are compressed: as many files are held in memory at once as the topic has partitions."""
@@ -37,14 +40,11 @@ class Saved:
     first: int
     end: int
 
-    @classmethod
-    def of(cls, name: str) -> "Saved":
-        return cls(name, *map(int, name.rpartition("/")[2].removesuffix(SUFFIX).split("-")))
-
 
 def files(archive: Archive, below: str = "") -> Sequence[Saved]:
-    """What was saved, each partition in order."""
-    found = [Saved.of(name) for name in archive.names(below) if name.endswith(SUFFIX)]
+    """What was saved, each partition in order; what others keep there is passed over."""
+    ours = filter(None, map(NAMED.fullmatch, archive.names(below)))
+    found = [Saved(name[0], *map(int, name.groups())) for name in ours]
     return sorted(found, key=lambda saved: (saved.name.rpartition("/")[0], saved.partition, saved.first))
 
 
@@ -73,7 +73,6 @@ class Writing:
     def publish(self) -> None:
         """Give what there is its name."""
         if self._lines:
-            # Digits that sort.
             name = f"{self.folder}/{self.partition:04}-{self.first:016}-{self.end:016}{SUFFIX}"
             self.archive.put(name, gzip.compress(b"".join(self._lines)))
             self._lines.clear()

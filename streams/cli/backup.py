@@ -29,7 +29,7 @@ def save(place: Place) -> None:
 
     with explained():
         try:
-            count = asyncio.run(saved(load_settings(), Archive(place)))
+            count = asyncio.run(saved(load_settings(), Archive(place, new=True)))
         except Gap as gap:
             raise CommandError(str(gap), FAILED) from gap
     typer.echo(f"saved {count:,} records")

@@ -152,6 +152,20 @@ def test_an_empty_folder_is_no_backup(tmp_path: Path) -> None:
     assert "holds no backup" in done.stderr
 
 
+def test_a_folder_is_made_by_saving_alone(tmp_path: Path) -> None:
+    with pytest.raises(Poison, match="cannot hold a backup"):
+        Archive(str(tmp_path / "misspelt"))
+    assert not list(tmp_path.iterdir())
+    assert files(Archive(str(tmp_path / "new" / "one"), new=True)) == []
+
+
+def test_files_of_others_are_passed_over(tmp_path: Path) -> None:
+    archive = Archive(str(tmp_path))
+    for name in ("topic/notes.jsonl.gz", "topic/0000-1-2.jsonl.gz", "0000-0000000000000000-0000000000000001.jsonl.gz"):
+        archive.put(name, b"not ours")
+    assert files(archive) == []
+
+
 def test_what_the_broker_deleted_unsaved_is_said() -> None:
     refuse_gaps({("documents", 0): 7}, {("documents", 0): 7, ("documents", 1): 3})
     with pytest.raises(Gap, match="offsets 7 to 9 of partition 0"):

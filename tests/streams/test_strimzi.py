@@ -317,7 +317,8 @@ async def until_written(deployment: Deployment, topic: str) -> None:
 async def test_what_one_user_saves_another_restores_and_neither_can_do_both(
     deployment: Deployment, tmp_path: Path
 ) -> None:
-    reader, writer, archive = deployment.of("backup"), deployment.of("restore"), Archive(str(tmp_path / "backup"))
+    reader, writer = deployment.of("backup"), deployment.of("restore")
+    archive = Archive(str(tmp_path / "backup"), new=True)
     async with Client(deployment.of("client")) as caller:
         await caller.publish("kept", "The mill stands at the river since 1817.")
     assert (await save(reader, archive), await save(reader, archive)) == (1, 0)
@@ -326,7 +327,7 @@ async def test_what_one_user_saves_another_restores_and_neither_can_do_both(
     with pytest.raises(ConnectionError, match="'documents' was not written"):
         await restore(reader, archive)
     with pytest.raises(ConnectionError, match="authorization failed"):
-        await save(writer, Archive(str(tmp_path / "other")))
+        await save(writer, Archive(str(tmp_path / "other"), new=True))
 
 
 @pytest.mark.stack
