@@ -133,9 +133,22 @@ def test_every_variable_of_a_worker_is_a_setting_that_takes_it(tree: str, monkey
                 own.setenv(name, value)
             settings = Settings()
         if "worker" in container.get("args", ()):
+            assert container["args"][-2:] == ["--stages", pod.labels["app.kubernetes.io/component"]], pod.owner
+            assert given_user(tree, container) == f"headwater-{container['args'][-1]}", pod.owner
             ports = {port["name"]: port["containerPort"] for port in container["ports"]}
             assert ports["health"] == settings.health_port, pod.owner
             assert pod.spec["terminationGracePeriodSeconds"] > settings.grace_s, pod.owner
+
+
+def given_user(tree: str, container: Object) -> str:
+    """Who a container is to Kafka, by name and by password."""
+    [secret] = [
+        each["valueFrom"]["secretKeyRef"]["name"] for each in container["env"] if each["name"] == "KAFKA_PASSWORD"
+    ]
+    user = environment(tree, container)["KAFKA_USER"]
+    assert user == secret
+    assert user in {each["metadata"]["name"] for each in of_kind(tree, "KafkaUser")}
+    return user
 
 
 @pytest.mark.parametrize("tree", COMBINATIONS)
@@ -161,13 +174,24 @@ def test_every_address_in_the_settings_is_a_service_of_the_tree(tree: str) -> No
 def test_autoscalers_follow_groups_topics_and_users_that_exist(tree: str) -> None:
     deployments = {each["metadata"]["name"]: each for each in of_kind(tree, "Deployment")}
     partitions = {topic.name: topic.partitions for topic in TOPICS}
+    # Each stage's own user asks for its group, which bears the same name.
+    users = {each["metadata"]["name"] for each in of_kind(tree, "KafkaUser")}
+    named = {
+        key: name for each in of_kind(tree, "ConfigMap") for key, name in each.get("data", {}).items() if name in users
+    }
+    asking = {}
+    for each in of_kind(tree, "TriggerAuthentication"):
+        given = {ref["parameter"]: ref for refs in each["spec"].values() for ref in refs}
+        if "username" in given:
+            asking[each["metadata"]["name"]] = given["password"]["name"]
+            assert named[given["username"]["key"]] == given["password"]["name"], name_of(each)
     for scaler in of_kind(tree, "ScaledObject"):
         assert scaler["spec"]["scaleTargetRef"]["name"] in deployments, name_of(scaler)
         for trigger in scaler["spec"]["triggers"]:
             about = trigger["metadata"]
             if trigger["type"] in {"kafka", "apache-kafka"}:
                 assert about["topic"] in partitions, name_of(scaler)
-                assert about["consumerGroup"].startswith("headwater-"), name_of(scaler)
+                assert about["consumerGroup"] == asking[trigger["authenticationRef"]["name"]], name_of(scaler)
                 assert scaler["spec"]["maxReplicaCount"] <= partitions[about["topic"]], name_of(scaler)
     for each in deployments.values():
         if any(each["metadata"]["name"] == s["spec"]["scaleTargetRef"]["name"] for s in of_kind(tree, "ScaledObject")):
