@@ -15,8 +15,8 @@ OBJECTS = re.compile(r"\$\{(?:var\.bucket_arns\.\w+|local\.arns\[each\.key\])\}/
 WILDCARD = re.compile(r'"[^"]*\*[^"]*"')
 BEGINNING = re.compile(r"^\s*$|\{$")
 """An empty line, or where a block or a statement opens."""
-NESTED = re.compile(r"^\s*\w+\s+=\s+\{$")
-"""A block within a statement, such as its condition."""
+NESTED = re.compile(r"^\s*[A-Z]\w+\s+=\s+\{$")
+"""A block within a statement, such as its condition; a role of a table begins with a small letter."""
 
 
 def unexplained(terraform: str) -> list[str]:
@@ -51,6 +51,7 @@ def test_a_policy_says_why_it_has_a_wildcard(path: Path) -> None:
         ('# Lists, and cannot be narrowed.\nResource = "*"', 0),
         ('# Ours alone.\nCondition = {\n  ArnLike = {\n    "aws:arn" = ["a/*"]\n  }\n}', 0),
         ('# Of another statement.\nResource = "a"\n},\n{\nResource = "*"', 1),
+        ('# What it is for.\nchunk = {\nmay = [\n{ Action = ["s3:*"] },\n]\n}', 1),
         ('Resource = ["${var.bucket_arns.claims}/*"]', 0),
         ('Resource = ["${var.bucket_arns.claims}*"]', 1),
     ],
