@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.infra.manifests import COMBINATIONS, Object, Pods, chosen, of_kind, pods
+from tests.infra.manifests import Object, Pods, chosen, of_kind, pods
+from tests.infra.test_network_policies import GUARDED
 
-TREES = [tree for tree in COMBINATIONS if list(of_kind(tree, "NetworkPolicy"))]
 MILVUS = {"app.kubernetes.io/instance": "headwater", "app.kubernetes.io/name": "milvus", "milvus.io/service": "true"}
 ETCD = {"app.kubernetes.io/instance": "headwater-etcd", "app.kubernetes.io/name": "etcd"}
 BY_ADDRESS = "milvus asks headwater-milvus"
@@ -51,7 +51,7 @@ def reached(tree: str) -> Iterator[Reached]:
             yield Reached(service["metadata"]["name"], selector, pod.labels, found(service, pod))
 
 
-@pytest.mark.parametrize("tree", TREES)
+@pytest.mark.parametrize("tree", GUARDED)
 def test_a_peer_that_meets_pods_of_a_service_meets_its_selector_and_port(tree: str) -> None:
     asked = set()
     services = list(reached(tree))
