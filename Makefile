@@ -50,7 +50,7 @@ servers: install ## install the optional real servers, then run the tests on the
 
 infra: install ## check infra/ without a cluster or a cloud: kustomize, schemas, Terraform, references to the code, policies; and the docs' commands
 	@VENV=$(VENV) bash requirements/servers.sh checkov || true # it says what is wrong, and the tests what they skip
-	@$(BIN)/python -m pytest -m "infra or not infra" tests/infra
+	@$(BIN)/python -m pytest $(SHARED) -m "infra or not infra" tests/infra
 
 nightly: install ## install vLLM for the CPU (6 GB), then run the generator's tests on it
 	@VENV=$(VENV) bash requirements/servers.sh vllm

@@ -277,19 +277,20 @@ class KafkaEngineContract(EngineContract):
         def has_handled(count: int) -> bool:
             return handled() > count
 
-        await cluster.fill(topic, 3000, keys=97)
+        await cluster.fill(topic, 2000, keys=97)
         async with cluster.worker("moving", topic, handle):
-            for _ in range(2):
-                more = handled() + 300
+            for published in (2000, 4000):
                 async with cluster.worker("moving", topic, handle):
-                    await until(functools.partial(has_handled, more))
-            await until(lambda: len({number for numbers in seen.values() for number in numbers}) == 3000)
-        repeated = handled() - 3000
+                    # Only now, so that there is work to take along, however long it took to join.
+                    await cluster.fill(topic, 2000, keys=97, start=published)
+                    await until(functools.partial(has_handled, published + 300))
+            await until(lambda: len({number for numbers in seen.values() for number in numbers}) == 6000)
+        repeated = handled() - 6000
         assert repeated <= 4 * 64, "two came and two left, each with at most a window in flight"
         for numbers in seen.values():
             first_times = list(dict.fromkeys(numbers))
             assert first_times == sorted(first_times)
-        assert await cluster.committed("moving", topic) == 3000
+        assert await cluster.committed("moving", topic) == 6000
 
 
 async def until_committed(cluster: KafkaCluster, group: str, topic: str, count: int) -> None:
