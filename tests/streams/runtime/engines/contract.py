@@ -10,7 +10,7 @@ from typing import Protocol
 from streams.runtime.records import Record
 
 Handle = Callable[[Record], Awaitable[None]]
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 class Cluster(Protocol):
