@@ -16,8 +16,8 @@ import psutil
 from streams import provisioning
 from streams.local import stack as local_stack
 from streams.local import tether
-from streams.local.listeners import free_ports
-from streams.settings import LocalStack, Settings
+from streams.settings import Settings
+from tests.servers.own import own_stack
 
 PortSet = Literal["free", "stub-embedder", "timed"]
 TETHER = tether.__file__
@@ -41,16 +41,8 @@ def pin(cores: int) -> None:
 def stack(*, workers: bool = False) -> Iterator[Settings]:
     """Settings of a broker, vector store and language model of one's own, on free ports; gone afterwards."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what follows cleans up
-    kafka, controller, milvus, llm = free_ports(4)
     with tempfile.TemporaryDirectory(prefix="headwater-bench-", ignore_cleanup_errors=True) as home:
-        local = LocalStack(
-            kafka_port=kafka,
-            kafka_controller_port=controller,
-            milvus_port=milvus,
-            llm_port=llm,
-            jars=Path(".headwater/jars").resolve(),
-        )
-        settings = Settings(home=Path(home), local=local)
+        settings = own_stack(Path(home))
         local_stack.prepare(settings, lambda _done, _total: None)
         starting = local_stack.start(settings, workers=workers)
         try:

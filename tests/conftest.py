@@ -12,11 +12,9 @@ import pytest
 from hypothesis import HealthCheck
 
 from streams.local import stack as local_stack
-from streams.local.listeners import free_ports
-from streams.settings import LocalStack, Settings
+from streams.settings import Settings
 from tests.servers import milvus
-
-CHECKOUT = Path(__file__).parent.parent
+from tests.servers.own import own_stack
 
 # A machine that is busy elsewhere is no reason to fail.
 hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -38,17 +36,9 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Settings]:
     """Settings of a private broker, vector store and language model, without workers, on free ports."""
-    kafka, controller, milvus, llm = free_ports(4)
     # Not `tmp_path_factory`: it keeps the folders of the last runs.
     with tempfile.TemporaryDirectory(prefix="headwater-", ignore_cleanup_errors=True) as home:
-        local = LocalStack(
-            kafka_port=kafka,
-            kafka_controller_port=controller,
-            milvus_port=milvus,
-            llm_port=llm,
-            jars=CHECKOUT / ".headwater" / "jars",
-        )
-        settings = Settings(home=Path(home), local=local)
+        settings = own_stack(Path(home))
         local_stack.prepare(settings, lambda _done, _total: None)
         # Never kept: the stack goes with this process, however that ends.
         starting = local_stack.start(settings, workers=False)

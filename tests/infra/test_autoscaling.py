@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("infra.autoscaling", reason="an installed wheel has no infrastructure")
-
 from infra.autoscaling.assumed import POOLS, Assumed
 from infra.autoscaling.hpa import Autoscaler
 from infra.autoscaling.pods import Pods, Pool

@@ -15,14 +15,11 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("infra.terraform", reason="an installed wheel has no infrastructure")
-
 from infra.terraform import offline
 from streams.cli.problems import USAGE
-from streams.local.listeners import free_ports
-from streams.settings import LocalStack, Settings
 from tests.blocks import CHECKOUT, PAGES, Block, blocks, in_sentences
 from tests.infra.manifests import rendered
+from tests.servers.own import own_stack
 
 pytestmark = [pytest.mark.infra, pytest.mark.stack, pytest.mark.timeout(600)]
 
@@ -49,17 +46,9 @@ class Session:
         self._folder = folder / "checkout"
         for name in ("examples", "infra"):
             shutil.copytree(CHECKOUT / name, self._folder / name, ignore=shutil.ignore_patterns(".terraform*", "__py*"))
-        kafka, controller, milvus, llm = free_ports(4)
-        local = LocalStack(
-            kafka_port=kafka,
-            kafka_controller_port=controller,
-            milvus_port=milvus,
-            llm_port=llm,
-            jars=CHECKOUT / ".headwater" / "jars",
-        )
         self._environment = {
             **os.environ,
-            **Settings(home=folder / "home", local=local).environment,
+            **own_stack(folder / "home").environment,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(CHECKOUT),
             "CHECKPOINT_DISABLE": "1",  # Terraform would ask its makers for a newer one

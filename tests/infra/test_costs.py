@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-pytest.importorskip("infra.terraform.costs", reason="an installed wheel has no infrastructure")
-
 from infra.terraform import costs
 from infra.terraform.costs import ENVS, PAGE, Item, Prices, items, table
 from infra.terraform.offline import HERE, Unavailable, plugin_folder

@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 import yaml
 
-pytest.importorskip("infra.k8s", reason="an installed wheel has no infrastructure")
-
 from infra.k8s.schemas.published import HERE, STRIMZI, published
 from infra.k8s.schemas.strict import Checker
 from tests.blocks import CHECKOUT, PAGES, blocks

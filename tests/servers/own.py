@@ -13,9 +13,19 @@ from pathlib import Path
 from streams.local import kafka, tether
 from streams.local.listeners import free_ports
 from streams.local.parts import Part
-from streams.settings import Settings
+from streams.settings import LocalStack, Settings
 
 LOOK_S = 0.05
+JARS = Path(__file__).parents[2] / ".headwater" / "jars"
+
+
+def own_stack(home: Path) -> Settings:
+    """Settings of a local stack on free ports, with the jars of this checkout."""
+    kafka_port, controller, milvus, llm = free_ports(4)
+    local = LocalStack(
+        kafka_port=kafka_port, kafka_controller_port=controller, milvus_port=milvus, llm_port=llm, jars=JARS
+    )
+    return Settings(home=home, local=local)
 
 
 class OwnServer:

@@ -21,8 +21,7 @@ from streams.backup.files import Entry, Writing, entries, files
 from streams.backup.forgetting import forget
 from streams.backup.saving import Gap, refuse_gaps
 from streams.lag import lags
-from streams.local.listeners import free_ports
-from streams.settings import LocalStack, Settings
+from tests.servers.own import own_stack
 
 CHECKOUT = Path(__file__).parent.parent.parent
 DOCUMENTS = CHECKOUT / "examples" / "documents"
@@ -37,18 +36,8 @@ class Site:
     """A whole deployment, workers included, that can be lost and built anew at the same addresses."""
 
     def __init__(self, folder: Path) -> None:
-        kafka, controller, milvus, llm = free_ports(4)
         self._folder = folder
-        self._settings = Settings(
-            home=folder / "home",
-            local=LocalStack(
-                kafka_port=kafka,
-                kafka_controller_port=controller,
-                milvus_port=milvus,
-                llm_port=llm,
-                jars=CHECKOUT / ".headwater" / "jars",
-            ),
-        )
+        self._settings = own_stack(folder / "home")
 
     def run(self, *command: str) -> str:
         done = subprocess.run(
